@@ -1,0 +1,28 @@
+# Each target does its own set-up: Debian packages by apt when root, Python packages in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench setup clean
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml tools/setup
+	PYTHON=$(PYTHON) tools/setup
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m evernat.lab.demo
+
+test: setup lint
+	@$(BIN)/pytest
+
+lint: setup
+	@$(BIN)/ruff check src tests bench
+	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/mypy
+
+bench: setup
+	@$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
