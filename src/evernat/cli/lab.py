@@ -1,0 +1,211 @@
+"""`evernat lab`: a cloud on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from evernat.lab import client, place
+from evernat.lab.client import KILL_WAYS, Lab
+from evernat.lab.errors import LabError
+from evernat.lab.profile import PROFILES
+
+app = typer.Typer(
+    name="lab",
+    help="A cloud on this machine: the AWS API, real packets, instances that boot. Nothing leaves the machine.",
+    no_args_is_help=True,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Name = Annotated[str, typer.Option("--name", "-n", help="Which lab; several can stand side by side.", envvar="EVERNAT_LAB")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Host = Annotated[str, typer.Argument(help="client-a, client-b, client-c, internet, or an instance id (its beginning is enough).")]
+Node = Annotated[str, typer.Argument(help="An instance id (its beginning is enough) or a host's name.")]
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def _done(as_json: bool, value: Any, text: str) -> None:
+    if as_json:
+        _print_json(value)
+    else:
+        out.print(text)
+
+
+@app.command()
+def up(
+    name: Name = "lab",
+    latency: Annotated[str, typer.Option(help="How slow the cloud is: " + " or ".join(PROFILES) + ".")] = "none",
+    as_json: AsJson = False,
+) -> None:
+    """Bring a lab up: VPC 172.18.0.0/16 with three zones, clients, an internet, and the AWS API on loopback."""
+    if latency not in PROFILES:
+        raise LabError(f"--latency {latency!r} is not known", f"use one of {', '.join(PROFILES)}")
+    begun = time.monotonic()
+    with err.status("starting") as spinner:
+        lab = client.up(name, latency, progress=lambda text: spinner.update(text))
+    status = lab.status()
+    for note in status["degraded"]:
+        err.print(f"[yellow]note[/] {note}")
+    _done(
+        as_json,
+        status,
+        f"lab [bold]{name}[/] is up in {time.monotonic() - begun:.1f} s: {status['endpoint']}\n"
+        f'use it from this shell:  eval "$(evernat lab env --name {name})"',
+    )
+
+
+@app.command()
+def down(name: Name = "lab", as_json: AsJson = False) -> None:
+    """Take a lab down and remove all it made, after a crash too."""
+    place.check_name(name)
+    there = client.down(name)
+    _done(as_json, {"name": name, "removed": there}, f"lab {name} is down" if there else f"there was no lab {name}")
+
+
+@app.command()
+def status(name: Name = "lab", as_json: AsJson = False) -> None:
+    """Show hosts and nodes."""
+    value = Lab(place.check_name(name)).status()
+    if as_json:
+        _print_json(value)
+        return
+    out.print(
+        f"lab [bold]{name}[/]  {value['state']}  latency {value['latency']}  {value['region']}  {value['endpoint']}"
+    )
+    hosts = Table("host", "address", "instance", box=None, pad_edge=False, header_style="dim")
+    for host in value["hosts"]:
+        hosts.add_row(host["name"], host["address"], host["instance"])
+    out.print(hosts)
+    nodes = Table("node", "state", "zone", "type", "private", "public", "stack", box=None, pad_edge=False, header_style="dim")
+    for node in value["nodes"]:
+        broken = "" if node["powered"] and node["connected"] else " [red](broken)[/]"
+        kind = node["type"] + (" spot" if node["spot"] else "")
+        nodes.add_row(
+            node["id"], node["state"] + broken, node["zone"], kind, node["private_address"],
+            " ".join(node["public_addresses"]), node["stack"],
+        )  # fmt: skip
+    out.print(nodes if value["nodes"] else "[dim]no nodes[/]")
+    for note in value["degraded"]:
+        out.print(f"[yellow]note[/] {note}")
+
+
+@app.command("list")
+def list_labs(as_json: AsJson = False) -> None:
+    """List the labs of this user."""
+    rows = []
+    for name in place.names():
+        try:
+            rows.append({"name": name, "state": Lab(name).call("state")})
+        except LabError:
+            rows.append({"name": name, "state": "dead"})
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        out.print(f"{row['name']}  {row['state']}")
+
+
+@app.command()
+def env(name: Name = "lab", as_json: AsJson = False) -> None:
+    """Print what a shell needs so that any AWS client talks to this lab."""
+    values = Lab(place.check_name(name)).environment()
+    if as_json:
+        _print_json(values)
+        return
+    for key, value in values.items():
+        sys.stdout.write(f"export {key}={shlex.quote(value)}\n")
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def exec_(
+    host: Host,
+    command: Annotated[list[str], typer.Argument(help="The command, after --. It sees this machine's files.")],
+    name: Name = "lab",
+    inside: Annotated[bool, typer.Option("--inside", help="See the node's own files and processes instead.")] = False,
+) -> None:
+    """Run a command on a host; its exit code is ours."""
+    _enter(Lab(place.check_name(name)), host, command[1:] if command[0] == "--" else command, inside)
+
+
+@app.command()
+def shell(
+    host: Host,
+    name: Name = "lab",
+    outside: Annotated[bool, typer.Option("--outside", help="On a node: keep this machine's files.")] = False,
+) -> None:
+    """Open a shell on a host; on a node with its own files and processes."""
+    lab = Lab(place.check_name(name))
+    inside = not outside and any(n["id"].startswith(host) for n in lab.status()["nodes"])
+    _enter(lab, host, ["/bin/sh", "-i"] if inside else [os.environ.get("SHELL", "/bin/sh"), "-i"], inside)
+
+
+def _enter(lab: Lab, host: str, command: list[str], inside: bool) -> None:
+    with lab.entered(host, inside=inside) as (prefix, fds, variables):
+        try:
+            result = subprocess.run([*prefix, *command], pass_fds=fds, env=os.environ | variables, check=False)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+    raise typer.Exit(result.returncode if result.returncode >= 0 else 128 - result.returncode)
+
+
+@app.command()
+def kill(
+    node: Node,
+    how: Annotated[str, typer.Option(help="One of " + ", ".join(KILL_WAYS) + ".")],
+    name: Name = "lab",
+    as_json: AsJson = False,
+) -> None:
+    """Break a node: pull its plug, cut its network, kill its agent, or terminate it through the API."""
+    value = Lab(place.check_name(name)).call("kill", node=node, how=how)
+    _done(as_json, value, f"{value['id']}: {how}")
+
+
+@app.command()
+def reboot(node: Node, name: Name = "lab", as_json: AsJson = False) -> None:
+    """Reboot a node through the API."""
+    value = Lab(place.check_name(name)).call("reboot", node=node)
+    _done(as_json, value, f"{value['id']}: rebooting")
+
+
+@app.command()
+def console(node: Node, name: Name = "lab") -> None:
+    """Print what a node wrote to its console since it was launched."""
+    sys.stdout.write(Lab(place.check_name(name)).call("console", node=node))
+
+
+@app.command()
+def fault(
+    name: Name = "lab",
+    action: Annotated[str, typer.Option(help="API action that fails, e.g. AttachNetworkInterface.")] = "",
+    kind: Annotated[str, typer.Option(help="AWS error code, or throttle, drop-before, drop-after, delay=SECONDS.")] = "throttle",
+    times: Annotated[int, typer.Option(help="How often.")] = 1,
+    path_mtu: Annotated[int, typer.Option(help="Narrow the path on the internet to this many bytes.")] = 0,
+    stuck_interface: Annotated[float, typer.Option(help="Seconds an interface stays in use on a dead instance.")] = -1,
+    clear: Annotated[bool, typer.Option("--clear", help="Take all faults away.")] = False,
+) -> None:
+    """Make the cloud misbehave on purpose."""
+    lab = Lab(place.check_name(name))
+    if clear:
+        lab.call("clear_faults")
+    if action:
+        lab.call("fault", action=action, kind=kind, times=times)
+    if path_mtu:
+        lab.call("path_mtu", mtu=path_mtu)
+    if stuck_interface >= 0:
+        lab.call("fault", interface_release=stuck_interface)
+    if not (clear or action or path_mtu or stuck_interface >= 0):
+        raise LabError("no fault was named", "see  evernat lab fault --help")
+    out.print("done")

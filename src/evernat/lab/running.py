@@ -1,0 +1,338 @@
+"""The lab while it runs: wires cloud, fabric, computers and metadata together and answers the control socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import waitress
+from botocore.config import Config
+
+from evernat.lab import addresses, control, place
+from evernat.lab.cloud import Cloud, build_network
+from evernat.lab.computer import Computers
+from evernat.lab.control import Answer
+from evernat.lab.errors import LabError
+from evernat.lab.fabric import Fabric
+from evernat.lab.metadata import Metadata
+from evernat.lab.profile import PROFILES
+from evernat.lab.services.spawn import spawn
+from evernat.lab.world import Instance, World
+
+REGION = "us-west-2"
+USER_KEY, USER_SECRET = "lab", "lab"  # noqa: S105 - the lab's user may do everything and signatures are not checked
+PLACES = ("internet", "isp", "router")
+
+
+def log(text: str) -> None:
+    """One line into daemon.log, with the time."""
+    print(f"{datetime.now(UTC):%H:%M:%S.%f} {text}", file=sys.stderr, flush=True)
+
+
+class Running:
+    """All of one lab. The methods named in `handlers` are the verbs of the control socket."""
+
+    def __init__(self, directory: Path, name: str, run_id: str, latency: str, keeper: int) -> None:
+        self.directory, self.name, self.id, self.latency = directory, name, run_id, latency
+        self.profile = PROFILES[latency]
+        self.phase = "starting"
+        self.ended = threading.Event()
+        self.network: dict[str, Any] = {}
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        self.control = control.Server(directory / "control.sock", self.handlers(), log)
+        self.phase = "building the fabric"
+        self.fabric = Fabric(log=log)
+        self.phase = "starting the cloud"
+        self.cloud = Cloud(self.profile, region=REGION, log=log)
+        self.computers = Computers(
+            directory / "machines",
+            netns=self.fabric.netns,
+            on_exit=self._guest_ended,
+            profile=self.profile,
+            log=log,
+            host_command=lambda host: services_command("client", host),
+        )
+        self.metadata = Metadata(self.cloud.world, self.cloud.credentials)
+        self.servers = [
+            serve(self.cloud.wsgi, [listener, self._listen("internet", addresses.API_HOST)], threads=24),
+            serve(self.metadata, [self._listen("router", addresses.METADATA)], threads=8),
+        ]
+        self.internet = spawn(self.fabric.place("internet"), services_command("internet", "internet"))
+        place.write(
+            directory, place.LabFile(name, run_id, keeper, self.endpoint, REGION, latency, self.started)
+        )
+
+    def _listen(self, where: str, address: str) -> socket.socket:
+        listener = self.fabric.socket(where, socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, 80))
+        listener.listen(128)
+        return listener
+
+    def start(self) -> None:
+        """Let the cloud run and build the network in it, through the API like any other user."""
+        self.cloud.subscribe(self._follow)
+        self.cloud.start()
+        self.phase = "building the VPC"
+        self.network = build_network(self.client)
+        self.phase = "up"
+        log("up")
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this lab."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=USER_KEY,
+            aws_secret_access_key=USER_SECRET,
+            config=Config(retries={"total_max_attempts": 3}),
+        )
+
+    def _follow(self, world: World) -> None:
+        """Bring packets and machines in line with the world: what is gone goes before what is new comes."""
+        self.computers.stop_gone(world)
+        self.fabric.apply(world)
+        self.computers.start_new(world)
+
+    def _guest_ended(self, instance_id: str, how: str) -> None:
+        if how == "reboot":
+            self.cloud.guest_reboot(instance_id)
+        else:
+            self.cloud.guest_shutdown(instance_id)
+
+    # Verbs of the control socket
+
+    def handlers(self) -> dict[str, control.Handler]:
+        """Verb -> method."""
+        return {
+            "state": lambda: Answer(self.phase),
+            "run_id": lambda: Answer(self.id),
+            "status": self.status,
+            "environment": self.environment,
+            "enter": self.enter,
+            "kill": self.kill,
+            "reboot": self.reboot,
+            "fault": self.fault,
+            "clear_faults": self.clear_faults,
+            "path_mtu": self.path_mtu,
+            "calls": self.calls,
+            "counters": lambda: Answer(self.fabric.counters()),
+            "console": self.console,
+            "spot": self.spot,
+        }
+
+    def status(self) -> Answer:
+        """Everything about the lab, for people and programs."""
+        world = self.cloud.world()
+        hosts = [
+            {"name": i.host, "address": i.private_address, "instance": i.id, "zone": i.zone}
+            for i in world.instances
+            if i.host
+        ]
+        hosts.append({"name": "internet", "address": addresses.INTERNET_HOST, "instance": "", "zone": ""})
+        return Answer(
+            {
+                "name": self.name,
+                "state": self.phase,
+                "run_id": self.id,
+                "region": REGION,
+                "latency": self.latency,
+                "endpoint": self.endpoint,
+                "started": self.started,
+                "directory": str(self.directory),
+                "network": self.network,
+                "hosts": sorted(hosts, key=lambda h: h["name"]),
+                "nodes": [self._node(world, i) for i in world.instances if not i.host],
+                "degraded": degraded(),
+            }
+        )
+
+    def _node(self, world: World, instance: Instance) -> dict[str, Any]:
+        mine = [e for e in world.enis if e.attachment and e.attachment.instance_id == instance.id]
+        tags = dict(instance.tags)
+        return {
+            "id": instance.id,
+            "name": tags.get("Name", ""),
+            "stack": tags.get("evernat:stack", ""),
+            "state": instance.state,
+            "powered": instance.powered,
+            "connected": instance.connected,
+            "boots": instance.boots,
+            "type": instance.instance_type,
+            "zone": instance.zone,
+            "spot": instance.spot,
+            "private_address": instance.private_address,
+            "public_addresses": [public for eni in mine for _, public in eni.public],
+            "interfaces": [eni.id for eni in mine],
+        }
+
+    def environment(self) -> Answer:
+        """Variables for any AWS client."""
+        return Answer(
+            {
+                "AWS_ENDPOINT_URL": self.endpoint,
+                "AWS_REGION": REGION,
+                "AWS_DEFAULT_REGION": REGION,
+                "AWS_ACCESS_KEY_ID": USER_KEY,
+                "AWS_SECRET_ACCESS_KEY": USER_SECRET,
+            }
+        )
+
+    def _instance(self, node: str) -> Instance:
+        world = self.cloud.world()
+        found = [i for i in world.instances if node and (i.host == node or i.id.startswith(node))]
+        if len(found) != 1:
+            known = ", ".join(i.host or i.id for i in world.instances) or "none"
+            what = "is not unique" if found else "is not there"
+            raise LabError(f"node {node!r} {what} (known: {known})", "evernat lab status  shows all")
+        return found[0]
+
+    def enter(self, host: str, inside: bool) -> Answer:
+        """Kinds and descriptors of the namespaces to enter, user namespace first."""
+        kinds, fds = [], []
+        if os.readlink("/proc/self/ns/user") != os.environ.get("EVERNAT_LAB_USER_NS", ""):
+            kinds.append("user")
+            fds.append(os.open("/proc/self/ns/user", os.O_RDONLY))
+        if host in PLACES and not inside:
+            return Answer([*kinds, "net"], (*fds, self.fabric.place(host)))
+        instance = self._instance(host)
+        if not instance.powered:
+            raise LabError(f"{host} is powered off", "evernat lab status  shows who runs")
+        if inside:
+            pid = self.computers.pid(instance.id)
+            if pid is None:
+                raise LabError(f"{host} has no files of its own", "leave --inside away")
+            for kind, name in (("mount", "mnt"), ("uts", "uts"), ("pid", "pid")):
+                kinds.append(kind)
+                fds.append(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY))
+        return Answer([*kinds, "net"], (*fds, self.fabric.netns(instance.id)))
+
+    def kill(self, node: str, how: str) -> Answer:
+        """Break a node."""
+        instance = self._instance(node)
+        log(f"kill {instance.id} ({how})")
+        ways: dict[str, Callable[[str], Any]] = {
+            "power": self.cloud.pull_plug,
+            "network": self.cloud.cut_network,
+            "agent": self.computers.kill_unit,
+            "terminate": lambda i: self.client("ec2").terminate_instances(InstanceIds=[i]),
+        }
+        if how not in ways:
+            raise LabError(f"--how {how!r} is not known", f"use one of {', '.join(ways)}")
+        ways[how](instance.id)
+        return Answer({"id": instance.id, "how": how})
+
+    def reboot(self, node: str) -> Answer:
+        """Reboot through the API."""
+        instance = self._instance(node)
+        self.client("ec2").reboot_instances(InstanceIds=[instance.id])
+        return Answer({"id": instance.id})
+
+    def fault(self, **fault: Any) -> Answer:
+        """Add a fault to API calls: arguments of `Faults.add`; or `interface_release` seconds."""
+        if "interface_release" in fault:
+            self.cloud.faults.interface_release(float(fault["interface_release"]))
+        else:
+            self.cloud.faults.add(**fault)
+        return Answer(None)
+
+    def clear_faults(self) -> Answer:
+        """Take all faults away."""
+        self.cloud.faults.clear()
+        self.fabric.set_path_mtu(1500)
+        return Answer(None)
+
+    def path_mtu(self, mtu: int) -> Answer:
+        """Narrow the path on the internet, in bytes."""
+        self.fabric.set_path_mtu(mtu)
+        return Answer(None)
+
+    def calls(self, since: float = 0.0) -> Answer:
+        """The API calls seen since a time (Unix seconds)."""
+        return Answer([c.summary() for c in self.cloud.calls if c.time >= since])
+
+    def console(self, node: str) -> Answer:
+        """What a node wrote to its console so far."""
+        path = self.computers.console(self._instance(node).id)
+        return Answer(path.read_text(errors="replace") if path.exists() else "")
+
+    def spot(self, node: str, notice: str) -> Answer:
+        """Give a node a spot interruption notice (`interrupt`) or a rebalance recommendation (`rebalance`)."""
+        instance = self._instance(node)
+        (self.cloud.interrupt_spot if notice == "interrupt" else self.cloud.recommend_rebalance)(instance.id)
+        return Answer({"id": instance.id})
+
+    def close(self) -> None:
+        """Stop everything, machines before links before namespaces."""
+        self.phase = "going down"
+        self.control.close()
+        self.cloud.close()
+        self.computers.close()
+        self.internet.kill()
+        self.fabric.close()
+
+
+def services_command(role: str, name: str) -> list[str]:
+    """The program that plays a host's services."""
+    return [sys.executable, "-m", "evernat.lab.services", "--role", role, "--name", name]
+
+
+def serve(app: Any, sockets: list[socket.socket], threads: int) -> Any:
+    """Serve a WSGI application on bound sockets in a thread."""
+    server = waitress.create_server(
+        app, sockets=sockets, threads=threads, clear_untrusted_proxy_headers=False, connection_limit=1000
+    )
+    threading.Thread(target=server.run, name="http", daemon=True).start()
+    return server
+
+
+def degraded() -> list[str]:
+    """What this machine does not allow the lab, in words."""
+    found = []
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    except PermissionError:
+        found.append("real-time priority is denied: timings under load are worse than on a node")
+    return found
+
+
+def run(directory: Path, name: str, run_id: str, latency: str, keeper: int) -> None:
+    """Be the lab until SIGTERM."""
+    running: list[Running] = []
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        lab = Running(directory, name, run_id, latency, keeper)
+        running.append(lab)
+        threading.Thread(target=_start_or_end, args=(lab, ended), daemon=True).start()
+        ended.wait()
+    finally:
+        for lab in running:
+            begun = time.monotonic()
+            lab.close()
+            log(f"down after {time.monotonic() - begun:.2f} s")
+
+
+def _start_or_end(lab: Running, ended: threading.Event) -> None:
+    try:
+        lab.start()
+    except Exception as error:
+        lab.phase = f"failed: {error!r}"
+        log(lab.phase)
+        time.sleep(1)
+        ended.set()
+        raise
