@@ -69,8 +69,6 @@ class Lab:
             prefix = ["nsenter"] + [f"--{kind}=/proc/self/fd/{fd}" for kind, fd in zip(kinds, fds, strict=True)]
             if "user" in kinds:
                 prefix.append("--preserve-credentials")
-            if inside:
-                prefix += ["--root=/", "--wd=/"] if "mount" not in kinds else []
             yield [*prefix, "--"], tuple(fds), {place.RUN_VARIABLE: str(self.call("run_id"))}
         finally:
             for fd in fds:
@@ -154,13 +152,14 @@ def _last_words(log: Path) -> str:
 
 
 def _why_refused(log: Path) -> str:
+    """What to do about a lab that did not start: the usual reason for ordinary users, or all it printed."""
     text = log.read_text(errors="replace")
     if "unshare" in text and os.getuid() != 0:
         return (
             "user namespaces are not allowed for ordinary users here; run as root, or allow them:  "
             "sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0"
         )
-    return "the traceback is above" if "Traceback" not in text else text
+    return text
 
 
 def down(name: str, timeout: float = 20.0) -> bool:

@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument("--run-id", required=True)
     parser.add_argument("--latency", required=True)
     arguments = parser.parse_args()
-    if os.getuid() != 0:
+    rootless = os.getuid() != 0
+    if rootless:
         linux.become_root_of_user_namespace()
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID)
     keeper = os.getpid()
@@ -45,7 +46,7 @@ def main() -> None:
         _reap(daemon)
     from evernat.lab.running import run  # heavy: only the daemon itself needs it
 
-    run(arguments.directory, arguments.name, arguments.run_id, arguments.latency, keeper)
+    run(arguments.directory, arguments.name, arguments.run_id, arguments.latency, keeper, rootless)
 
 
 def _keep(reaper: int) -> None:

@@ -41,8 +41,9 @@ def log(text: str) -> None:
 class Running:
     """All of one lab. The methods named in `handlers` are the verbs of the control socket."""
 
-    def __init__(self, directory: Path, name: str, run_id: str, latency: str, keeper: int) -> None:
+    def __init__(self, directory: Path, name: str, run_id: str, latency: str, keeper: int, rootless: bool) -> None:
         self.directory, self.name, self.id, self.latency = directory, name, run_id, latency
+        self.rootless = rootless
         self.profile = PROFILES[latency]
         self.phase = "starting"
         self.ended = threading.Event()
@@ -202,7 +203,7 @@ class Running:
     def enter(self, host: str, inside: bool) -> Answer:
         """Kinds and descriptors of the namespaces to enter, user namespace first."""
         kinds, fds = [], []
-        if os.readlink("/proc/self/ns/user") != os.environ.get("EVERNAT_LAB_USER_NS", ""):
+        if self.rootless:
             kinds.append("user")
             fds.append(os.open("/proc/self/ns/user", os.O_RDONLY))
         if host in PLACES and not inside:
@@ -309,14 +310,14 @@ def degraded() -> list[str]:
     return found
 
 
-def run(directory: Path, name: str, run_id: str, latency: str, keeper: int) -> None:
+def run(directory: Path, name: str, run_id: str, latency: str, keeper: int, rootless: bool) -> None:
     """Be the lab until SIGTERM."""
     running: list[Running] = []
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:
-        lab = Running(directory, name, run_id, latency, keeper)
+        lab = Running(directory, name, run_id, latency, keeper, rootless)
         running.append(lab)
         threading.Thread(target=_start_or_end, args=(lab, ended), daemon=True).start()
         ended.wait()
