@@ -27,9 +27,16 @@ app = typer.Typer(
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-Name = Annotated[str, typer.Option("--name", "-n", help="Which lab; several can stand side by side.", envvar="EVERNAT_LAB")]
+Name = Annotated[
+    str, typer.Option("--name", "-n", help="Which lab; several can stand side by side.", envvar="EVERNAT_LAB")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Host = Annotated[str, typer.Argument(help="client-a, client-b, client-c, internet, or an instance id (its beginning is enough).")]
+Host = Annotated[
+    str,
+    typer.Argument(
+        help="client-a, client-b, client-c, internet, or an instance id (its beginning is enough)."
+    ),
+]
 Node = Annotated[str, typer.Argument(help="An instance id (its beginning is enough) or a host's name.")]
 
 
@@ -47,7 +54,9 @@ def _done(as_json: bool, value: Any, text: str) -> None:
 @app.command()
 def up(
     name: Name = "lab",
-    latency: Annotated[str, typer.Option(help="How slow the cloud is: " + " or ".join(PROFILES) + ".")] = "none",
+    latency: Annotated[
+        str, typer.Option(help="How slow the cloud is: " + " or ".join(PROFILES) + ".")
+    ] = "none",
     as_json: AsJson = False,
 ) -> None:
     """Bring a lab up: VPC 172.18.0.0/16 with three zones, clients, an internet, and the AWS API on loopback."""
@@ -72,7 +81,11 @@ def down(name: Name = "lab", as_json: AsJson = False) -> None:
     """Take a lab down and remove all it made, after a crash too."""
     place.check_name(name)
     there = client.down(name)
-    _done(as_json, {"name": name, "removed": there}, f"lab {name} is down" if there else f"there was no lab {name}")
+    _done(
+        as_json,
+        {"name": name, "removed": there},
+        f"lab {name} is down" if there else f"there was no lab {name}",
+    )
 
 
 @app.command()
@@ -89,7 +102,18 @@ def status(name: Name = "lab", as_json: AsJson = False) -> None:
     for host in value["hosts"]:
         hosts.add_row(host["name"], host["address"], host["instance"])
     out.print(hosts)
-    nodes = Table("node", "state", "zone", "type", "private", "public", "stack", box=None, pad_edge=False, header_style="dim")
+    nodes = Table(
+        "node",
+        "state",
+        "zone",
+        "type",
+        "private",
+        "public",
+        "stack",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+    )
     for node in value["nodes"]:
         broken = "" if node["powered"] and node["connected"] else " [red](broken)[/]"
         kind = node["type"] + (" spot" if node["spot"] else "")
@@ -132,9 +156,13 @@ def env(name: Name = "lab", as_json: AsJson = False) -> None:
 @app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def exec_(
     host: Host,
-    command: Annotated[list[str], typer.Argument(help="The command, after --. It sees this machine's files.")],
+    command: Annotated[
+        list[str], typer.Argument(help="The command, after --. It sees this machine's files.")
+    ],
     name: Name = "lab",
-    inside: Annotated[bool, typer.Option("--inside", help="See the node's own files and processes instead.")] = False,
+    inside: Annotated[
+        bool, typer.Option("--inside", help="See the node's own files and processes instead.")
+    ] = False,
 ) -> None:
     """Run a command on a host; its exit code is ours."""
     _enter(Lab(place.check_name(name)), host, command[1:] if command[0] == "--" else command, inside)
@@ -155,7 +183,9 @@ def shell(
 def _enter(lab: Lab, host: str, command: list[str], inside: bool) -> None:
     with lab.entered(host, inside=inside) as (prefix, fds, variables):
         try:
-            result = subprocess.run([*prefix, *command], pass_fds=fds, env=os.environ | variables, check=False)
+            result = subprocess.run(
+                [*prefix, *command], pass_fds=fds, env=os.environ | variables, check=False
+            )
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
     raise typer.Exit(result.returncode if result.returncode >= 0 else 128 - result.returncode)
@@ -190,10 +220,14 @@ def console(node: Node, name: Name = "lab") -> None:
 def fault(
     name: Name = "lab",
     action: Annotated[str, typer.Option(help="API action that fails, e.g. AttachNetworkInterface.")] = "",
-    kind: Annotated[str, typer.Option(help="AWS error code, or throttle, drop-before, drop-after, delay=SECONDS.")] = "throttle",
+    kind: Annotated[
+        str, typer.Option(help="AWS error code, or throttle, drop-before, drop-after, delay=SECONDS.")
+    ] = "throttle",
     times: Annotated[int, typer.Option(help="How often.")] = 1,
     path_mtu: Annotated[int, typer.Option(help="Narrow the path on the internet to this many bytes.")] = 0,
-    stuck_interface: Annotated[float, typer.Option(help="Seconds an interface stays in use on a dead instance.")] = -1,
+    stuck_interface: Annotated[
+        float, typer.Option(help="Seconds an interface stays in use on a dead instance.")
+    ] = -1,
     clear: Annotated[bool, typer.Option("--clear", help="Take all faults away.")] = False,
 ) -> None:
     """Make the cloud misbehave on purpose."""

@@ -47,7 +47,8 @@ class Lab:
         except (FileNotFoundError, ConnectionError):
             known = ", ".join(place.names()) or "none"
             raise LabError(
-                f"no lab named {self.name!r} is up (labs: {known})", f"bring one up:  evernat lab up --name {self.name}"
+                f"no lab named {self.name!r} is up (labs: {known})",
+                f"bring one up:  evernat lab up --name {self.name}",
             ) from None
 
     def status(self) -> dict[str, Any]:
@@ -59,14 +60,18 @@ class Lab:
         return dict(self.call("environment"))
 
     @contextlib.contextmanager
-    def entered(self, host: str, *, inside: bool = False) -> Iterator[tuple[list[str], tuple[int, ...], dict[str, str]]]:
+    def entered(
+        self, host: str, *, inside: bool = False
+    ) -> Iterator[tuple[list[str], tuple[int, ...], dict[str, str]]]:
         """A command prefix that enters a host's or node's network namespace, descriptors to pass, and variables to set.
 
         With `inside` its files and processes too, as if logged in on the node.
         """
         kinds, fds = self._call("enter", host=host, inside=inside)
         try:
-            prefix = ["nsenter"] + [f"--{kind}=/proc/self/fd/{fd}" for kind, fd in zip(kinds, fds, strict=True)]
+            prefix = ["nsenter"] + [
+                f"--{kind}=/proc/self/fd/{fd}" for kind, fd in zip(kinds, fds, strict=True)
+            ]
             if "user" in kinds:
                 prefix.append("--preserve-credentials")
             yield [*prefix, "--"], tuple(fds), {place.RUN_VARIABLE: str(self.call("run_id"))}
@@ -75,13 +80,28 @@ class Lab:
                 os.close(fd)
 
     def exec(
-        self, host: str, command: Sequence[str], *, inside: bool = False, timeout: float | None = 60.0, **options: Any
+        self,
+        host: str,
+        command: Sequence[str],
+        *,
+        inside: bool = False,
+        timeout: float | None = 60.0,
+        **options: Any,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on a host and wait; output is captured as text unless `options` (of subprocess.run) say otherwise."""
-        settings: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+        settings: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+        } | options
         with self.entered(host, inside=inside) as (prefix, fds, variables):
             return subprocess.run(
-                [*prefix, *command], pass_fds=fds, env=os.environ | variables, timeout=timeout, check=False, **settings
+                [*prefix, *command],
+                pass_fds=fds,
+                env=os.environ | variables,
+                timeout=timeout,
+                check=False,
+                **settings,
             )
 
     def popen(self, host: str, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
@@ -94,11 +114,15 @@ class Lab:
         self.call("kill", node=node, how=how)
 
 
-def up(name: str, latency: str, progress: Callable[[str], None] = lambda _: None, timeout: float = 60.0) -> Lab:
+def up(
+    name: str, latency: str, progress: Callable[[str], None] = lambda _: None, timeout: float = 60.0
+) -> Lab:
     """Bring a lab up and wait until its network and hosts answer. LabError with the cause otherwise; nothing is left then."""
     missing = [t for t in _TOOLS if not shutil.which(t, path=search_path())]
     if missing:
-        raise LabError(f"programs missing: {', '.join(missing)}", "apt-get install nftables iproute2 util-linux")
+        raise LabError(
+            f"programs missing: {', '.join(missing)}", "apt-get install nftables iproute2 util-linux"
+        )
     directory = place.create(name)
     run_id = secrets.token_hex(6)
     try:

@@ -89,7 +89,10 @@ class Server:
                 message = {"error": error.cause, "remedy": error.remedy}
             except Exception as error:
                 self._log(f"control {request}: {error!r}")
-                message = {"error": f"{request.get('verb')}: {error!r}", "remedy": "the lab's daemon.log has more"}
+                message = {
+                    "error": f"{request.get('verb')}: {error!r}",
+                    "remedy": "the lab's daemon.log has more",
+                }
             _send(connection, message, fds)
 
     def close(self) -> None:

@@ -38,7 +38,9 @@ def setns(fd: int, kind: int = 0) -> None:
 def mount(source: str, target: str | Path, kind: str, flags: int = 0, data: str = "") -> None:
     """mount(2)."""
     _check(
-        _libc.mount(source.encode(), str(target).encode(), kind.encode(), ctypes.c_ulong(flags), data.encode() or None),
+        _libc.mount(
+            source.encode(), str(target).encode(), kind.encode(), ctypes.c_ulong(flags), data.encode() or None
+        ),
         f"mount {kind} on {target}",
     )
 

@@ -67,7 +67,9 @@ def create(name: str) -> Path:
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
-        raise LabError(f"a lab named {name!r} exists", f"remove it:  evernat lab down --name {name}") from None
+        raise LabError(
+            f"a lab named {name!r} exists", f"remove it:  evernat lab down --name {name}"
+        ) from None
     return path
 
 
@@ -78,7 +80,10 @@ def read(name: str) -> LabFile | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise LabError(f"{directory(name)}/lab.json is damaged: {error}", f"remove the lab:  evernat lab down --name {name}") from None
+        raise LabError(
+            f"{directory(name)}/lab.json is damaged: {error}",
+            f"remove the lab:  evernat lab down --name {name}",
+        ) from None
 
 
 def write(path: Path, lab: LabFile) -> None:
@@ -91,7 +96,11 @@ def write(path: Path, lab: LabFile) -> None:
 def names() -> list[str]:
     """Names of all labs of this user that left a directory, up or not."""
     parent = base()
-    return sorted(p.name for p in parent.iterdir() if p.is_dir() and NAME.fullmatch(p.name)) if parent.is_dir() else []
+    return (
+        sorted(p.name for p in parent.iterdir() if p.is_dir() and NAME.fullmatch(p.name))
+        if parent.is_dir()
+        else []
+    )
 
 
 def remove(name: str) -> None:

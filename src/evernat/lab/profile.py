@@ -36,7 +36,13 @@ AWS = Profile(
     name="aws",
     # AssociateAddress: 3-6 s until traffic flows, reported in the field; ReplaceRoute 1-3 s. The rest are ordinary API
     # round trips. None of these was measured on AWS by this project.
-    calls={"AssociateAddress": 1.0, "ReplaceRoute": 1.5, "CreateRoute": 1.0, "RunInstances": 1.5, "AttachNetworkInterface": 1.0},
+    calls={
+        "AssociateAddress": 1.0,
+        "ReplaceRoute": 1.5,
+        "CreateRoute": 1.0,
+        "RunInstances": 1.5,
+        "AttachNetworkInterface": 1.0,
+    },
     default_call=0.12,
     pending=3.0,
     boot=15.0,

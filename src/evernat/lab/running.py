@@ -41,7 +41,9 @@ def log(text: str) -> None:
 class Running:
     """All of one lab. The methods named in `handlers` are the verbs of the control socket."""
 
-    def __init__(self, directory: Path, name: str, run_id: str, latency: str, keeper: int, rootless: bool) -> None:
+    def __init__(
+        self, directory: Path, name: str, run_id: str, latency: str, keeper: int, rootless: bool
+    ) -> None:
         self.directory, self.name, self.id, self.latency = directory, name, run_id, latency
         self.rootless = rootless
         self.profile = PROFILES[latency]

@@ -1,0 +1,5 @@
+"""`python -m evernat.cli` is `evernat`."""
+
+from evernat.cli.main import main
+
+main()
