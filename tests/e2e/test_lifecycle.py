@@ -167,7 +167,7 @@ def test_unknown_lab_and_bad_name() -> None:
 
 
 def _python_of(uid: int) -> tuple[str, dict[str, str]] | None:
-    """An interpreter that another user may run with our packages: this one, or the system's with our packages on its path."""
+    """An interpreter another user may run: this one, or the system's with our packages on its path."""
     packages = [p for p in sys.path if p.endswith("site-packages")] + [str(Path(evernat.__file__).parents[1])]
     for python in (sys.executable, "/usr/bin/python3"):
         variables = {} if python == sys.executable else {"PYTHONPATH": os.pathsep.join(packages)}
@@ -191,7 +191,7 @@ def _python_of(uid: int) -> tuple[str, dict[str, str]] | None:
 def test_ordinary_user(tmp_path: Path) -> None:
     """An ordinary user brings a lab up, uses it and takes it down, in user namespaces."""
     nobody = pwd.getpwnam("nobody")
-    home = Path("/tmp") / lab_name("user")  # noqa: S108 - pytest's own directories are closed to other users
+    home = Path("/tmp") / lab_name("user")  # pytest's own directories are closed to other users
     home.mkdir(mode=0o755)
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
     name = lab_name("rootless")

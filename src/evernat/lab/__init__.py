@@ -1,0 +1,1 @@
+"""A cloud on one Linux machine: the AWS API, real packets, instances that boot."""

@@ -63,7 +63,7 @@ class Lab:
     def entered(
         self, host: str, *, inside: bool = False
     ) -> Iterator[tuple[list[str], tuple[int, ...], dict[str, str]]]:
-        """A command prefix that enters a host's or node's network namespace, descriptors to pass, and variables to set.
+        """A command prefix that enters a host's network namespace, descriptors to pass, variables to set.
 
         With `inside` its files and processes too, as if logged in on the node.
         """
@@ -88,7 +88,7 @@ class Lab:
         timeout: float | None = 60.0,
         **options: Any,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command on a host and wait; output is captured as text unless `options` (of subprocess.run) say otherwise."""
+        """Run a command on a host and wait; output is captured as text unless `options` of subprocess.run differ."""
         settings: dict[str, Any] = {
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
@@ -117,7 +117,7 @@ class Lab:
 def up(
     name: str, latency: str, progress: Callable[[str], None] = lambda _: None, timeout: float = 60.0
 ) -> Lab:
-    """Bring a lab up and wait until its network and hosts answer. LabError with the cause otherwise; nothing is left then."""
+    """Bring a lab up and wait until it answers. LabError with the cause otherwise, and nothing is left then."""
     missing = [t for t in _TOOLS if not shutil.which(t, path=search_path())]
     if missing:
         raise LabError(
@@ -145,8 +145,10 @@ def _start(
     log = directory / "daemon.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "evernat.lab.daemon", "--directory", str(directory)]
-            + ["--name", name, "--run-id", run_id, "--latency", latency],
+            [
+                *(sys.executable, "-m", "evernat.lab.daemon", "--directory", str(directory)),
+                *("--name", name, "--run-id", run_id, "--latency", latency),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -1,7 +1,7 @@
 """Where a lab keeps its few files, and how a lab is found again by its name.
 
-One directory per lab, owner-only: `lab.json` (what it is), `control.sock` (how to talk to it), logs, and the files of
-its instances. Everything else of a lab lives in namespaces of its own processes and goes with them.
+One directory per lab, owner-only: `lab.json` (what it is), `control.sock` (how to talk to it), logs, and
+the files of its instances. Everything else of a lab lives in namespaces of its own processes and goes with them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RUN_VARIABLE = "EVERNAT_LAB_RUN"
 
 @dataclass(frozen=True)
 class LabFile:
-    """The content of `lab.json`. `pid` is the lab's outermost process, `endpoint` the API on this machine's loopback."""
+    """The content of `lab.json`. `pid` is the lab's outermost process, `endpoint` the API on loopback."""
 
     name: str
     run_id: str

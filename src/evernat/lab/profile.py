@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Profile:
-    """One set of latencies. `calls` maps an API action to the delay before its effect, `default_call` is for the rest."""
+    """One set of latencies. `calls`: API action -> delay before its effect, `default_call` for the rest."""
 
     name: str
     calls: dict[str, float] = field(default_factory=dict)
