@@ -1,0 +1,68 @@
+"""The two programs that put desired state into the kernel, `ip -batch` and `nft -f`; on failure their own words."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from evernat.lab.fabric.namespaces import Namespaces
+
+
+class FabricError(Exception):
+    """The kernel refused a change: what was attempted, and what it answered."""
+
+
+class Tools:
+    """Runs `ip`, `nft` and sysctl writes inside a namespace."""
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._namespaces = namespaces
+
+    def ip(self, namespace: int, lines: Sequence[str], descriptors: Iterable[int] = ()) -> None:
+        """All lines as one batch. It goes on after a line that fails; then FabricError names each of those lines.
+
+        `descriptors` are handed down, for lines that name one as /proc/self/fd/N.
+        """
+        if lines:
+            text = "\n".join(lines) + "\n"
+            self._run(namespace, ["ip", "-force", "-batch", "-"], text, tuple(descriptors))
+
+    def nft(self, namespace: int, text: str) -> None:
+        """One transaction: all of it or, with FabricError, nothing."""
+        if text:
+            self._run(namespace, ["nft", "-f", "-"], text, ())
+
+    def nft_json(self, namespace: int, *words: str) -> str:
+        """The answer to a question, as nft's JSON."""
+        return self._run(namespace, ["nft", "-j", *words], "", ())
+
+    def sysctl(self, namespace: int, settings: dict[str, str]) -> None:
+        """Writes settings, given as paths below /proc/sys/net."""
+
+        def write() -> None:
+            for name, value in settings.items():
+                Path("/proc/sys/net", name).write_text(value)
+
+        self._namespaces.run(namespace, write)
+
+    def _run(self, namespace: int, command: list[str], text: str, descriptors: tuple[int, ...]) -> str:
+        def run() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                command,
+                input=text,
+                text=True,
+                capture_output=True,
+                pass_fds=descriptors,
+                check=False,
+                timeout=60,
+            )
+
+        done = self._namespaces.run(namespace, run)
+        if done.returncode:
+            raise FabricError(f"{' '.join(command)}: {done.stderr.strip()}\n{_numbered(text)}")
+        return done.stdout
+
+
+def _numbered(text: str) -> str:
+    return "\n".join(f"{number:4} {line}" for number, line in enumerate(text.splitlines(), 1))
