@@ -1,0 +1,13 @@
+"""`python3 -m agent run` is the daemon, `python3 -m agent status [--json]` prints what it knows."""
+
+import sys
+
+verb = sys.argv[1] if len(sys.argv) > 1 else "status"
+if verb == "run":
+    from .run import main
+elif verb == "status":
+    from .status import main
+else:
+    sys.exit(f"evernat-agent: no such verb: {verb}. Say: evernat-agent status [--json]")
+
+sys.exit(main(sys.argv[2:]))

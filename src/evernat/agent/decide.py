@@ -1,0 +1,177 @@
+"""What to do next: pure, without clock, socket or random.
+
+`step(state, seen, now)` takes what the agent remembers and what it sees, and gives what it remembers from now on and
+the actions to perform. What must always hold:
+
+1. HOLDING is reached only through PREPARING and PROVING: rules loaded, routes in, forwarding on, the source/destination
+   check off, the internet answered to the gateway's address *after* all that.
+2. Unknown is not absent: an interface is detached only from an instance known to be gone or going.
+3. The interface is never taken from a living holder.
+4. Nothing goes on for ever in silence: short of HOLDING for LIMIT seconds, the node gives up and says why.
+5. Roles change only along ALLOWED; anything else raises and changes nothing.
+"""
+
+from __future__ import annotations
+
+from . import ruleset
+from .model import (
+    Action,
+    Attach,
+    Complete,
+    Detach,
+    Elements,
+    Gateway,
+    Interface,
+    Prepare,
+    Role,
+    Seen,
+    State,
+    Unknown,
+    Update,
+)
+
+S, W, R, A, P, V, H, F = Role
+
+ALLOWED = {
+    S: {W, R, A, P, F},
+    W: {R, A, P, F},
+    R: {W, A, P, F},
+    A: {W, R, P, F},
+    P: {V, S, F},
+    V: {H, P, S, F},
+    H: {V, P, S},
+    F: {S},
+}
+
+# Seconds between two looks at a fact, by role; a fact that is not listed is not looked at.
+LOOKS = {
+    S: {"tools": 1.0, "interface": 0.5, "link": 0.0},
+    W: {"tools": 1.0, "interface": 1.0, "holder": 1.0},
+    R: {"tools": 1.0, "interface": 0.5, "holder": 1.0},
+    A: {"tools": 1.0, "interface": 1.0, "link": 0.02},
+    P: {"tools": 0.1, "link": 1.0, "faults": 0.1},
+    V: {"link": 1.0, "faults": 5.0, "interface": 3.0, "proof": 1.0},
+    H: {"link": 5.0, "faults": 5.0, "interface": 30.0, "proof": 60.0, "targets": 10.0},
+    F: {"interface": 5.0},
+}
+
+LIMIT = 300.0  # seconds to get to HOLDING; the launch hook must wait longer than this
+PAUSE = 30.0  # in FAILED, then from the start again
+AGAIN = 3.0  # an action is not repeated sooner
+GRACE = 2.0  # AWS gives a dead instance's interface back by itself, mostly
+FORCE = 20.0  # a forced detach can leave the device index of the old instance unusable: the last resort
+
+HOOK = 120.0  # that long the launch hook may still be to come; after a reboot there is none
+
+ALIVE = ("pending", "running")
+
+
+class IllegalTransitionError(Exception):
+    """A role that may not follow; the state is as it was."""
+
+
+def become(state: State, role: Role, cause: str, now: float) -> State:
+    """The only way to change role."""
+    if role not in ALLOWED[state.role]:
+        raise IllegalTransitionError(f"{state.role.value} -> {role.value} ({cause})")
+    fresh = role is S or state.role is H
+    return state._replace(
+        role=role, cause=cause, since=now, started=now if fresh else state.started, asked=float("-inf")
+    )
+
+
+def step(state: State, seen: Seen, now: float) -> tuple[State, list[Action]]:
+    """Take in one observation."""
+    if not isinstance(seen.interface, Unknown):
+        state = state._replace(interface=seen.interface)
+    if not isinstance(seen.targets, Unknown):
+        state = state._replace(targets=seen.targets)
+    role, cause = _where(state, seen, now)
+    state = state._replace(cause=cause) if role is state.role else become(state, role, cause, now)
+    if now - state.asked < AGAIN:
+        return state, []
+    actions = _actions(state, seen, now)
+    return (state._replace(asked=now) if actions else state), actions
+
+
+def gateway(state: State, seen: Seen) -> Gateway | None:
+    """The gateway as the kernel here must know it, when the interface is plugged in."""
+    if not seen.link or state.interface is None:
+        return None
+    return Gateway(seen.link, state.interface.address, seen.subnet)
+
+
+def elements(state: State) -> Elements:
+    """The port forwards as map elements, with the targets last known."""
+    return ruleset.elements(state.config.forwards, state.targets)
+
+
+def _where(state: State, seen: Seen, now: float) -> tuple[Role, str]:
+    if state.role is F:
+        return (S, "trying again") if now - state.since >= PAUSE else (F, state.cause)
+    if seen.link and state.interface:
+        role, cause = _serve(state, seen, state.interface)
+    else:
+        role, cause = _get(state, seen)
+    if role is not H and state.role is not H and now - state.started >= LIMIT:
+        return F, f"{role.value} for {LIMIT:.0f} s: {cause}"
+    return role, cause
+
+
+def _serve(state: State, seen: Seen, interface: Interface) -> tuple[Role, str]:
+    """The interface is plugged in here."""
+    if state.role not in (P, V, H):
+        return P, f"{interface.id} is {seen.link}"
+    if isinstance(seen.faults, Unknown) or seen.faults:
+        faults = seen.faults.reason if isinstance(seen.faults, Unknown) else ", ".join(seen.faults)
+        return P, seen.tools or seen.trouble or faults
+    if state.role is P:
+        return V, "the kernel is set up"
+    if interface.checked:
+        return V, f"the source/destination check of {interface.id} is on: evernat deploy turns it off"
+    if not interface.public:
+        wanted = state.config.address
+        return (V, f"{wanted} is not on {interface.id}") if wanted else (H, "ready, without public address")
+    if isinstance(seen.proof, Unknown):
+        return V, seen.proof.reason
+    if seen.proof.address not in ("", interface.public):
+        return V, f"the internet sees {seen.proof.address} instead of {interface.public}"
+    if state.role is V and seen.proof.at < state.since:
+        return V, "waiting for an answer"
+    return H, f"NAT proven as {interface.public}"
+
+
+def _get(state: State, seen: Seen) -> tuple[Role, str]:
+    """The interface is not plugged in here."""
+    if state.role in (P, V, H):
+        return S, "the interface is no longer in this machine"
+    interface, holder = seen.interface, seen.holder
+    if isinstance(interface, Unknown):
+        return state.role, interface.reason
+    if interface.holder in ("", seen.me):
+        return A, seen.trouble or f"{interface.id} is {'coming' if interface.holder else 'free'}"
+    if isinstance(holder, Unknown):
+        return W, holder.reason
+    if holder in ALIVE:
+        return W, f"{interface.holder} has {interface.id} and is {holder}"
+    return R, seen.trouble or f"{interface.holder} has {interface.id} and is {holder or 'gone'}"
+
+
+def _actions(state: State, seen: Seen, now: float) -> list[Action]:
+    """What the role asks for. Whatever takes something away needs facts that are known now."""
+    known, waited = seen.interface, now - state.since
+    if state.role is A and isinstance(known, Interface) and not known.holder:
+        return [Attach(known.id)]
+    # An instance AWS does not list may be too new to be listed: wait longer.
+    if state.role is R and isinstance(known, Interface) and waited >= (GRACE if seen.holder else FORCE):
+        return [Detach(known.attachment, force=waited >= FORCE)]
+    here = gateway(state, seen)
+    if state.role is P and here and not seen.tools:
+        return [Prepare(here, elements(state))]
+    actions: list[Action] = []
+    if state.role is H and elements(state) != seen.elements:
+        actions.append(Update(elements(state)))
+    settled = seen.hook == "answered" or (seen.hook == "none" and now - state.begun >= HOOK)
+    if state.role in (H, F) and not settled:
+        actions.append(Complete("CONTINUE" if state.role is H else "ABANDON"))
+    return actions

@@ -1,0 +1,1 @@
+"""What touches the world: sockets, subprocesses, /proc. Each module does one thing and decides nothing."""

@@ -1,0 +1,72 @@
+"""The instance metadata service, version 2."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import NamedTuple
+
+from ..model import Host
+from .web import UnansweredError, Web
+
+URL = "http://169.254.169.254/latest/"
+KEEP = 240.0  # seconds; new role credentials appear at least five minutes before the old ones end
+
+
+class Credentials(NamedTuple):
+    """Of the instance's role."""
+
+    key: str
+    secret: str
+    token: str
+
+
+class Metadata:
+    """Reads the metadata; renews its session token when that was refused."""
+
+    def __init__(self, url: str = URL):
+        self._url = url
+        self._web = Web()
+        self._token = ""
+        self._credentials: tuple[float, Credentials] | None = None
+
+    def get(self, path: str) -> str:
+        """One value's text, or UnansweredError."""
+        for _ in range(2):
+            if not self._token:
+                self._token = self._ask(
+                    "PUT", "api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "21600"}
+                )[1]
+            status, text = self._ask("GET", path, {"X-aws-ec2-metadata-token": self._token})
+            if status == 200:
+                return text
+            self._token = ""
+            if status != 401:
+                break
+        raise UnansweredError(f"metadata: {path}: HTTP {status}")
+
+    def host(self) -> Host:
+        """What does not change while the instance runs."""
+        instance, region = self._fields("dynamic/instance-identity/document", "instanceId", "region")
+        subnet = f"meta-data/network/interfaces/macs/{self.get('meta-data/mac')}/subnet-ipv4-cidr-block"
+        return Host(instance, region, self.get(subnet), self.get("meta-data/services/domain"))
+
+    def credentials(self, renew: bool = False) -> Credentials:
+        """The role's credentials, read anew every KEEP seconds or when they were refused."""
+        if renew or not self._credentials or time.monotonic() - self._credentials[0] > KEEP:
+            roles = "meta-data/iam/security-credentials/"
+            role = self.get(roles).split("\n")[0]
+            keys = Credentials(*self._fields(roles + role, "AccessKeyId", "SecretAccessKey", "Token"))
+            self._credentials = (time.monotonic(), keys)
+        return self._credentials[1]
+
+    def _fields(self, path: str, *names: str) -> list[str]:
+        text = self.get(path)
+        try:
+            found = json.loads(text)
+            return [found[name] for name in names]
+        except (ValueError, LookupError) as error:
+            raise UnansweredError(f"metadata: {path}: {error!r}") from error
+
+    def _ask(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
+        return self._web.request(method, self._url + path, headers, timeout=2.0)

@@ -1,0 +1,188 @@
+"""The values the agent thinks in. All are frozen; ids, addresses and CIDR blocks are text as AWS writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple, Union
+
+
+class Role(Enum):
+    """What this node is doing about its gateway; `decide.ALLOWED` says which may follow which."""
+
+    STARTING = "starting"
+    WAITING = "waiting"  # another instance has the interface, and is alive for all we know
+    RELEASING = "releasing"  # the instance that has it is gone or going
+    ATTACHING = "attaching"
+    PREPARING = "preparing"  # the interface is here, the kernel is not yet as it must be
+    PROVING = "proving"
+    HOLDING = "holding"
+    FAILED = "failed"
+
+
+class Forward(NamedTuple):
+    """A port forward. `target` is an address, an instance id, or `name:` and a Name tag."""
+
+    protocol: str
+    ports: tuple[int, int]
+    target: str
+    target_port: int
+    sources: tuple[str, ...]
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the target has to be looked up."""
+        return self.target.startswith(("i-", "name:"))
+
+
+class Config(NamedTuple):
+    """/etc/evernat/agent.json, written by the bundle."""
+
+    stack: str
+    identity: str
+    interface: str
+    address: str | None
+    clients: tuple[str, ...]
+    forwards: tuple[Forward, ...]
+    group: str
+    hook: str
+    probe: str | None
+    version: str
+
+    @classmethod
+    def parse(cls, text: str) -> Config:
+        """Read the file's text; a missing or unknown key is a TypeError that names it."""
+        raw = json.loads(text)
+        forwards = (Forward(**{**f, "ports": tuple(f["ports"])}) for f in raw.pop("forwards"))
+        return cls(forwards=tuple(forwards), **raw)
+
+
+class Host(NamedTuple):
+    """Where the agent runs. `domain` ends the services' host names; a full URL (the lab) stands for all services."""
+
+    instance: str
+    region: str
+    subnet: str
+    domain: str
+
+    def endpoint(self, service: str) -> str:
+        """The service's URL. Only the lab's may be without TLS."""
+        return f"{self.domain}/" if "//" in self.domain else f"https://{service}.{self.region}.{self.domain}/"
+
+    def probe(self) -> str:
+        """The URL that answers the caller's address."""
+        return f"{self.domain}/checkip" if "//" in self.domain else f"https://checkip.{self.domain}/"
+
+
+class Unknown(NamedTuple):
+    """What could not be learned, and why. Never the same as absent: nothing is ever taken away because of it."""
+
+    reason: str
+
+
+class Interface(NamedTuple):
+    """The persistent interface by AWS's record. Empty text: no public address, no holder."""
+
+    id: str
+    mac: str
+    address: str
+    public: str
+    checked: bool
+    vpc: str
+    holder: str
+    attachment: str
+
+
+class Gateway(NamedTuple):
+    """What the kernel has to know of the gateway; `subnet` is the CIDR block its address lies in."""
+
+    link: str
+    address: str
+    subnet: str
+
+
+class Element(NamedTuple):
+    """One element of a map in our nftables table."""
+
+    map: str
+    key: str
+    value: str
+
+
+Elements = frozenset[Element]
+Targets = Mapping[str, str]
+
+
+class Proof(NamedTuple):
+    """The internet answered. `address` is the one it saw, empty when that service did not tell."""
+
+    address: str
+    at: float
+
+
+class Seen(NamedTuple):
+    """One observation; each field is as fresh as `decide.LOOKS` demands, or unknown."""
+
+    me: str
+    subnet: str
+    interface: Interface | Unknown
+    holder: str | Unknown  # state of the instance that has the interface, "" if there is none such
+    tools: str  # why nft cannot be run yet, "" when it can
+    link: str  # the device with the interface's MAC, "" when it is not plugged in here
+    faults: tuple[str, ...] | Unknown  # what the kernel lacks
+    elements: Elements  # loaded in the maps
+    proof: Proof | Unknown
+    targets: Targets | Unknown
+    hook: str  # the launch hook: "answered", "none" when AWS knew of none, "" before that
+    trouble: str  # why the last action failed
+
+
+class State(NamedTuple):
+    """All the agent remembers from one step to the next. Times are those of the clock that is passed in."""
+
+    config: Config
+    role: Role = Role.STARTING
+    cause: str = ""
+    since: float = 0.0  # when the role began
+    started: float = 0.0  # when the way to HOLDING began
+    begun: float = 0.0  # when the agent began
+    asked: float = float("-inf")  # the last action in this role
+    interface: Interface | None = None  # as last known
+    targets: Targets = MappingProxyType({})
+
+
+class Attach(NamedTuple):
+    """Plug the interface into this instance."""
+
+    interface: str
+
+
+class Detach(NamedTuple):
+    """Unplug it from an instance that is gone or going."""
+
+    attachment: str
+    force: bool
+
+
+class Prepare(NamedTuple):
+    """Make the kernel route and translate: rules first, forwarding last."""
+
+    gateway: Gateway
+    elements: Elements
+
+
+class Update(NamedTuple):
+    """Replace the map elements that changed."""
+
+    elements: Elements
+
+
+class Complete(NamedTuple):
+    """Answer the launch hook: CONTINUE or ABANDON."""
+
+    result: str
+
+
+Action = Union[Attach, Detach, Prepare, Update, Complete]

@@ -1,0 +1,107 @@
+"""Addresses, policy routes and sysctls of a gateway: pure.
+
+What is wanted is written as `ip` prints it, so that comparing is comparing text. Forwarded packets, what the node sends
+from the gateway's address, and resets (by their mark) leave by the gateway's interface through a table of its own; the
+instance's own routes stay as they are, hence `noprefixroute`.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from .model import Gateway
+from .ruleset import MARK
+
+TABLE = 9000  # and the rules' priority: after `local`, before `main` and the image's own per-interface rules
+
+
+def show(gateway: Gateway) -> list[str]:
+    """The `ip` commands whose output `faults` and `commands` read."""
+    return [
+        f"address show dev {gateway.link}",
+        f"rule show priority {TABLE}",
+        f"route show table {TABLE}",
+    ]
+
+
+def faults(shown: str, gateway: Gateway) -> list[str]:
+    """What is missing or too much."""
+    have = _lines(shown)
+    missing = [text for text in (*_rules(gateway), *_routes(gateway)) if text not in have]
+    if not _has_address(have, gateway):
+        missing.append(f"address {gateway.address}")
+    return [f"no {text}" for text in missing] + [f"stray {text}" for text in _strays(have, gateway)]
+
+
+def commands(shown: str, gateway: Gateway) -> list[str]:
+    """The `ip` commands that put it right."""
+    have, length = _lines(shown), gateway.subnet.split("/")[1]
+    rules = [text for text in _rules(gateway) if text not in have]
+    return [
+        f"link set {gateway.link} up",
+        *(
+            ()
+            if _has_address(have, gateway)
+            else [f"address replace {gateway.address}/{length} dev {gateway.link} noprefixroute"]
+        ),
+        *(f"route replace table {TABLE} {text}" for text in _routes(gateway)),
+        *(f"rule del priority {text.replace(':', '', 1)}" for text in _strays(have, gateway)),
+        *(f"rule add priority {text.replace(':', '', 1)}" for text in rules),
+    ]
+
+
+def sysctls(gateway: Gateway) -> dict[str, str]:
+    """What must be set under /proc/sys/net, forwarding last. Per interface, so the instance itself is no router."""
+    here = f"ipv4/conf/{gateway.link}"
+    return {
+        # Loose: the way back to a client is by another interface when the policy rules do not see the lookup.
+        f"{here}/rp_filter": "2",
+        # In and out by one interface is what a gateway does; no reason to tell the client a shorter way.
+        f"{here}/send_redirects": "0",
+        "ipv4/conf/all/send_redirects": "0",
+        f"{here}/accept_redirects": "0",
+        # What the node itself answers goes out where the packet came in.
+        "ipv4/icmp_errors_use_inbound_ifaddr": "1",
+        "ipv4/fwmark_reflect": "1",
+        f"{here}/forwarding": "1",
+    }
+
+
+def conntrack(pages: int) -> dict[str, str]:
+    """What should be set under /proc/sys/net/netfilter. `pages` of memory: a tenth of it may go to connections;
+    the kernel's own limit on a nano is 4,096 of them."""
+    flows = str(min(pages, 1 << 20))
+    return {
+        "nf_conntrack_tcp_loose": "1",
+        "nf_conntrack_tcp_be_liberal": "1",
+        "nf_conntrack_events": "1",
+        "nf_conntrack_buckets": flows,
+        "nf_conntrack_max": flows,
+    }
+
+
+def _rules(gateway: Gateway) -> list[str]:
+    return [
+        f"{TABLE}: from {what} lookup {TABLE}"
+        for what in (f"all iif {gateway.link}", gateway.address, f"all fwmark {MARK}")
+    ]
+
+
+def _routes(gateway: Gateway) -> list[str]:
+    router = IPv4Network(gateway.subnet)[1]  # the VPC's router is the first address of every subnet
+    return [
+        f"{gateway.subnet} dev {gateway.link} scope link src {gateway.address}",
+        f"default via {router} dev {gateway.link}",
+    ]
+
+
+def _lines(shown: str) -> set[str]:
+    return {" ".join(line.replace("[detached]", "").split()) for line in shown.splitlines()}
+
+
+def _has_address(have: set[str], gateway: Gateway) -> bool:
+    return any(line.startswith(f"inet {gateway.address}/") for line in have)
+
+
+def _strays(have: set[str], gateway: Gateway) -> list[str]:
+    return sorted(x for x in have if x.startswith(f"{TABLE}:") and x not in _rules(gateway))

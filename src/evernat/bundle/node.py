@@ -1,0 +1,44 @@
+"""A node's settings: what becomes /etc/evernat/agent.json (the agent's own view of it is `agent.model.Config`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True)
+class PortForward:
+    """A port forward. `ports` is inclusive; `target` an address, an instance id, or `name:` and a Name tag.
+
+    The first port goes to `target_port`, the second to the one after, and so on. `sources` are CIDR blocks.
+    """
+
+    protocol: Literal["tcp", "udp"]
+    ports: tuple[int, int]
+    target: str
+    target_port: int
+    sources: Sequence[str]
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """All a node is told. `interface` is an eni- id, `address` an eipalloc- id, or None when the stack has none."""
+
+    stack: str
+    interface: str
+    clients: Sequence[str]
+    group: str
+    address: str | None = None
+    forwards: Sequence[PortForward] = ()
+    hook: str = "evernat-ready"
+    identity: Literal["eni"] = "eni"
+    probe: str | None = None
+    version: str = VERSION
+
+    def json(self) -> str:
+        """The file's text, the same for equal settings."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=list) + "\n"
