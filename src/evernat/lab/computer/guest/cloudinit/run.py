@@ -1,0 +1,160 @@
+"""Cloud-init's work at one boot, stage by stage. Runs as the service cloud-final.service.
+
+First boot: fetch, bootcmd, write_files, packages, scripts (user scripts and runcmd in order of their file names).
+Later boots: only what is to be run at every boot (bootcmd, boothooks, scripts per boot), from the copy kept on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import imds, merge, modules, parts
+
+_CLOUD = Path("/var/lib/cloud")
+_INSTANCE = _CLOUD / "instance"
+_USER_DATA = _INSTANCE / "user-data.txt"
+_FINISHED = _INSTANCE / "boot-finished"
+_LOG = Path("/var/log/cloud-init-output.log")
+_RESULT = Path("/run/cloud-init/result.json")
+_FOLDERS = {
+    "script": modules.SCRIPTS,
+    "script-per-boot": _CLOUD / "scripts/per-boot",
+    "script-per-instance": _CLOUD / "scripts/per-instance",
+    "script-per-once": _CLOUD / "scripts/per-once",
+    "boothook": _INSTANCE / "boothooks",
+}
+_PATIENCE = 30.0
+"""Seconds to wait for the metadata service at the first boot."""
+
+_errors: list[str] = []
+
+
+def _log(text: str) -> None:
+    print(text, flush=True)
+
+
+def _fail(text: str) -> None:
+    _errors.append(text)
+    _log(f"ERROR: {text}")
+
+
+class UserData(NamedTuple):
+    """All parts handled: one config, and scripts by the place they belong to."""
+
+    config: dict[str, Any]
+    scripts: tuple[tuple[Path, str], ...]
+
+
+def digest(data: bytes) -> UserData:
+    """Take user data apart and merge it. Parts that are broken or unknown are named and left out, as cloud-init does."""
+    import yaml
+
+    config: dict[str, Any] = {}
+    scripts: list[tuple[Path, str]] = []
+    for part in parts.split(data):
+        if part.kind in _FOLDERS:
+            scripts.append((_FOLDERS[part.kind] / part.name, part.text))
+        elif part.kind == "cloud-config":
+            try:
+                loaded = yaml.safe_load(part.text) or {}
+            except yaml.YAMLError as error:
+                _fail(f"{part.name}: cloud-config is not valid YAML: {error}")
+                continue
+            if not isinstance(loaded, dict):
+                _fail(f"{part.name}: cloud-config must be a mapping, not {type(loaded).__name__}")
+                continue
+            how = part.merge or loaded.get("merge_how") or loaded.get("merge_type") or merge.DEFAULT
+            config = merge.merge(config, loaded, merge.parse(how))
+        else:
+            start = part.text.split("\n", 1)[0][:40]
+            _fail(f"{part.name}: user data of kind {part.kind} is not handled in the lab (begins {start!r})")
+    return UserData(config, tuple(scripts))
+
+
+def _first_fetch() -> bytes:
+    service = imds.Metadata(_PATIENCE)
+    instance = (service.get("meta-data/instance-id") or b"unknown").decode()
+    home = _CLOUD / "instances" / instance
+    home.mkdir(parents=True, exist_ok=True)
+    _INSTANCE.unlink(missing_ok=True)
+    _INSTANCE.symlink_to(home)
+    data = service.get("user-data") or b""
+    _USER_DATA.touch(mode=0o600)
+    _USER_DATA.write_bytes(data)
+    return data
+
+
+def _bootcmd(config: dict[str, Any], instance: str) -> None:
+    if config.get("bootcmd"):
+        script = _INSTANCE / "bootcmd"
+        modules.keep_script(script, modules.shell_script(config["bootcmd"]))
+        modules.run(("/bin/sh", str(script)), _fail, {"INSTANCE_ID": instance})
+    folder = _FOLDERS["boothook"]
+    for hook in sorted(folder.iterdir()) if folder.is_dir() else ():
+        modules.run((str(hook),), _fail, {"INSTANCE_ID": instance})
+
+
+def _keep_scripts(scripts: tuple[tuple[Path, str], ...]) -> None:
+    for path, text in scripts:
+        body = text.lstrip()
+        if body.startswith("#cloud-boothook"):
+            body = body.split("\n", 1)[1].lstrip("\n") if "\n" in body else ""
+        modules.keep_script(path, body if body.startswith("#!") else f"#!/bin/sh\n{body}")
+
+
+def first_boot() -> None:
+    """Everything there is to do for a new instance."""
+    data = digest(_first_fetch())
+    instance = _INSTANCE.resolve().name
+    _log(f"Cloud-init of the lab: new instance {instance}, user data with {sorted(map(str, data.config))}")
+    for key in modules.unknown(data.config):
+        _log(f"cloud-config {key!r} is not done in the lab")
+    _keep_scripts(data.scripts)
+    _bootcmd(data.config, instance)
+    modules.write_files(data.config, False, _fail)
+    for command in modules.package_commands(data.config):
+        modules.run(command, _fail)
+    modules.keep_runcmd(data.config)
+    modules.write_files(data.config, True, _fail)
+    for kind in ("script-per-once", "script-per-boot", "script-per-instance", "script"):
+        modules.run_parts(_FOLDERS[kind], _fail)
+
+
+def later_boot() -> None:
+    """What is to be done at every boot."""
+    data = digest(_USER_DATA.read_bytes())
+    _bootcmd(data.config, _INSTANCE.resolve().name)
+    modules.run_parts(_FOLDERS["script-per-boot"], _fail)
+
+
+def _tee() -> None:
+    """Copy all output, that of commands too, to the log file, as cloud-init's stock configuration does."""
+    tee = subprocess.Popen(("tee", "-a", str(_LOG)), stdin=subprocess.PIPE)
+    assert tee.stdin is not None
+    os.dup2(tee.stdin.fileno(), 1)
+    os.dup2(tee.stdin.fileno(), 2)
+    tee.stdin.close()
+
+
+def main() -> int:
+    """Answers 1 when something failed; the machine runs on all the same, as a real one does."""
+    started = time.monotonic()
+    _tee()
+    try:
+        if _FINISHED.exists():
+            later_boot()
+        else:
+            first_boot()
+            _FINISHED.touch()
+    except (OSError, ValueError, TypeError, AttributeError, imds.MetadataError) as error:
+        _fail(f"{type(error).__name__}: {error}")
+    _log(
+        f"Cloud-init of the lab finished after {time.monotonic() - started:.2f} seconds, {len(_errors)} errors"
+    )
+    _RESULT.write_text(json.dumps({"v1": {"datasource": "DataSourceEc2Local", "errors": _errors}}) + "\n")
+    return 1 if _errors else 0

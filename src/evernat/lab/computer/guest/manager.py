@@ -1,0 +1,186 @@
+"""The service manager: units by name, and the order in which they start (After=, Before=, Wants=, Requires=)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from . import unitfile
+from .journal import Journal
+from .loop import Loop
+from .service import Done, Env, Service
+from .settings import remarks, settings
+from .unitfile import UnitError, canonical
+
+WANTS = Path("/etc/systemd/system/multi-user.target.wants")
+"""Links to the units that start at each boot."""
+
+
+class Job:
+    """A start that was ordered and has not ended."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.running = False
+        self.waiters: list[Done] = []
+
+
+class Manager:
+    """Loads units and runs jobs on them."""
+
+    def __init__(self, loop: Loop, journal: Journal) -> None:
+        self.services: dict[str, Service] = {}
+        self._journal = journal
+        self._jobs: dict[str, Job] = {}
+        self._listeners: list[Callable[[Service], None]] = []
+        self._env = Env(loop, journal, self._settled)
+
+    def on_change(self, call: Callable[[Service], None]) -> None:
+        """Tell of each change of state of any service."""
+        self._listeners.append(call)
+
+    def service(self, name: str) -> Service:
+        """The service by that name, loaded when it is not. Raises UnitError when there is none, or it is broken."""
+        name = canonical(name)
+        if name not in self.services:
+            self._load(name)
+        return self.services[name]
+
+    def enabled(self) -> list[str]:
+        """Units that start at boot."""
+        return sorted(path.name for path in WANTS.glob("*.service")) if WANTS.is_dir() else []
+
+    def daemon_reload(self) -> None:
+        """Read the files of all known units again; running processes stay as they are. Broken ones keep what they had."""
+        for name, service in list(self.services.items()):
+            try:
+                file = unitfile.load(name)
+                if file is None:
+                    if service.active in ("inactive", "failed"):
+                        del self.services[name]
+                    continue
+                service.settings = settings(file)
+            except UnitError as error:
+                self._journal.manager(name, f"{name}: {error}")
+
+    def start(self, name: str, done: Done) -> None:
+        """Start a unit and what it needs; `done` gets an empty string or why not. Raises UnitError like `service`."""
+        name = canonical(name)
+        if name.endswith(".target"):
+            done("")
+            return
+        self._order(name, set()).waiters.append(done)
+        self._run_jobs()
+
+    def stop(self, name: str, done: Done) -> None:
+        """Stop a unit; a start that has not begun is forgotten."""
+        service = self.service(name)
+        job = self._jobs.get(service.settings.name)
+        if job is not None and not job.running:
+            self._end(service.settings.name, "was stopped meanwhile")
+        service.stop(done)
+
+    def restart(self, name: str, done: Done) -> None:
+        """Stop, then start."""
+        service = self.service(name)
+
+        def stopped(_: str) -> None:
+            service.reset_failed()
+            self.start(name, done)
+
+        self.stop(name, stopped)
+
+    def stop_all(self, done: Callable[[], None]) -> None:
+        """Stop everything, in the reverse of the order given by After= where that binds running units."""
+        for name, job in list(self._jobs.items()):
+            if not job.running:
+                self._end(name, "the machine is going down")
+        left = {name for name, each in self.services.items() if each.sub not in ("dead", "failed")}
+        if not left:
+            done()
+            return
+        waiting = set(left)
+
+        def stopped(name: str) -> None:
+            waiting.discard(name)
+            release()
+            if not waiting:
+                done()
+
+        asked: set[str] = set()
+
+        def release() -> None:
+            for name in sorted(waiting - asked):
+                if not any(name in self._after(later) for later in waiting if later != name):
+                    asked.add(name)
+                    self.services[name].stop(lambda _, name=name: stopped(name))  # type: ignore[misc]
+
+        release()
+        if not asked:  # Units ordered in a circle: all at once.
+            for name in sorted(waiting):
+                self.services[name].stop(lambda _, name=name: stopped(name))  # type: ignore[misc]
+
+    def _load(self, name: str) -> None:
+        if not name.endswith(".service"):
+            raise UnitError(f"{name}: the lab's boot program runs services only")
+        file = unitfile.load(name)
+        if file is None:
+            raise UnitError(f"Unit {name} not found.")
+        self.services[name] = Service(settings(file), self._env)
+        confining, unknown = remarks(file)
+        if confining:
+            self._journal.manager(name, f"{name}: not enforced in the lab: {', '.join(confining)}")
+        if unknown:
+            self._journal.manager(
+                name, f"{name}: warning: the lab's boot program ignores {', '.join(unknown)}"
+            )
+
+    def _order(self, name: str, seen: set[str]) -> Job:
+        service = self.service(name)
+        job = self._jobs.setdefault(name, Job(service))
+        seen.add(name)
+        for other in (*service.settings.requires, *service.settings.wants):
+            if other in seen or not other.endswith(".service"):
+                continue
+            try:
+                self._order(other, seen)
+            except UnitError as error:
+                if other in service.settings.requires:
+                    self._jobs.pop(name, None)
+                    raise
+                self._journal.manager(name, f"{name}: {error}")
+        return job
+
+    def _after(self, name: str) -> set[str]:
+        """Units that `name` starts after."""
+        mine = self.services[name].settings.after
+        return {each for each in self.services if each in mine or name in self.services[each].settings.before}
+
+    def _run_jobs(self) -> None:
+        for name, job in list(self._jobs.items()):
+            if job.running or any(other in self._jobs for other in self._after(name) if other != name):
+                continue
+            failed = [each for each in job.service.settings.requires if self._is_failed(each)]
+            if failed:
+                self._end(name, f"{failed[0]} failed, which it requires")
+                continue
+            job.running = True
+            job.service.start(lambda why, name=name: self._end(name, why))  # type: ignore[misc]
+
+    def _is_failed(self, name: str) -> bool:
+        service = self.services.get(name)
+        return service is not None and service.sub == "failed"
+
+    def _end(self, name: str, why: str) -> None:
+        job = self._jobs.pop(name, None)
+        if job is None:
+            return
+        if why and job.running:
+            self._journal.manager(name, f"Failed to start {name}: {why}")
+        for done in job.waiters:
+            done(why)
+        self._run_jobs()
+
+    def _settled(self, service: Service) -> None:
+        for call in self._listeners:
+            call(service)

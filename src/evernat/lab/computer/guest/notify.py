@@ -1,0 +1,35 @@
+"""The socket services report to (sd_notify(3)). The kernel says which process a message is from."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+
+from .loop import Loop
+from .manager import Manager
+from .service import NOTIFY_SOCKET
+
+
+class Notify:
+    """Hands each message to the service its sender belongs to."""
+
+    def __init__(self, loop: Loop, manager: Manager) -> None:
+        self._manager = manager
+        Path(NOTIFY_SOCKET).parent.mkdir(parents=True, exist_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._socket.bind(NOTIFY_SOCKET)
+        Path(NOTIFY_SOCKET).chmod(0o777)
+        loop.watch(self._socket.fileno(), self._ready)
+
+    def _ready(self) -> None:
+        data, ancillary, _, _ = self._socket.recvmsg(65536, socket.CMSG_SPACE(struct.calcsize("3i")))
+        pid = struct.unpack("3i", ancillary[0][2][:12])[0] if ancillary else 0
+        message: dict[str, str] = dict(
+            line.split("=", 1) for line in data.decode(errors="replace").splitlines() if "=" in line
+        )
+        for service in self._manager.services.values():
+            if service.owns(pid):
+                service.notified(message)
+                return

@@ -1,0 +1,27 @@
+"""cloud-init(1): `status` only, with `--wait`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+_RESULT = Path("/run/cloud-init/result.json")
+
+
+def main(arguments: list[str]) -> int:
+    """Answers the exit status: 0 done, 1 done with errors (or asked for something else)."""
+    if not arguments or arguments[0] != "status":
+        print("cloud-init: the lab knows `status`, `status --wait`", file=sys.stderr)
+        return 1
+    while "--wait" in arguments and not _RESULT.exists():
+        time.sleep(0.05)
+    if not _RESULT.exists():
+        print("status: running")
+        return 0
+    errors = json.loads(_RESULT.read_text())["v1"]["errors"]
+    print(f"status: {'error' if errors else 'done'}")
+    for error in errors:
+        print(f"  {error}")
+    return 1 if errors else 0
