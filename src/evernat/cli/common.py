@@ -1,0 +1,84 @@
+"""What the verbs share: options, loading the file, telling people and programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from evernat.stack.api import Api
+from evernat.stack.errors import StackError
+from evernat.stack.load import gateway_from, read_table
+from evernat.stack.spec import Gateway
+
+FILE = Path("evernat.toml")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+File = Annotated[Path, typer.Option("--file", "-f", help="The stack's description.")]
+Region = Annotated[str | None, typer.Option("--region", help="AWS region; wins over the file.")]
+Profile = Annotated[str | None, typer.Option("--profile", help="Profile of AWS credentials.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ReplaceRoutes = Annotated[
+    bool,
+    typer.Option(
+        "--replace-routes", help="Replace default routes that lead elsewhere; destroy puts them back."
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", help="Instead of the file's name.", rich_help_panel="Fields")
+]
+VpcId = Annotated[str | None, typer.Option("--vpc-id", rich_help_panel="Fields")]
+PublicSubnet = Annotated[str | None, typer.Option("--public-subnet", rich_help_panel="Fields")]
+Enabled = Annotated[bool | None, typer.Option("--enabled/--disabled", rich_help_panel="Fields")]
+ImageId = Annotated[str | None, typer.Option("--image-id", rich_help_panel="Fields")]
+Spot = Annotated[bool | None, typer.Option("--spot/--on-demand", rich_help_panel="Fields")]
+KeyName = Annotated[str | None, typer.Option("--key-name", rich_help_panel="Fields")]
+SsmPolicyArn = Annotated[str | None, typer.Option("--ssm-policy-arn", rich_help_panel="Fields")]
+ElasticIp = Annotated[str | None, typer.Option("--elastic-ip", rich_help_panel="Fields")]
+
+
+def gateway_and_api(
+    file: Path, region: str | None, profile: str | None, overrides: dict[str, Any]
+) -> tuple[Gateway, Api]:
+    """The gateway (file, then flags) and the way to AWS."""
+    gateway = gateway_from(read_table(file), {**overrides, "region": region})
+    return gateway, Api.of(gateway.region, profile)
+
+
+def name_and_api(file: Path, name: str | None, region: str | None, profile: str | None) -> tuple[str, Api]:
+    """Just the stack's name and the way to AWS: the rest of the file may be wrong, or the file missing."""
+    if name is None or (region is None and file.exists()):
+        table = read_table(file)
+        if name is None and not isinstance(table.get("name"), str):
+            raise StackError(f"name is missing in {file}", "add it, or use --name")
+        name, region = name or table["name"], region or table.get("region")
+    return name, Api.of(region, profile)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Ask, unless `yes`. Without a terminal nobody can answer: then --yes is required."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise StackError("nobody is there to confirm", "add --yes")
+    return typer.confirm(question, err=True)
+
+
+def tell(error: StackError) -> None:
+    """An error for people, on standard error."""
+    err.print(f"[red]error[/] {escape(error.cause)}")
+    if error.remedy:
+        err.print(f"[dim]→[/] {escape(error.remedy)}")

@@ -1,0 +1,66 @@
+"""`evernat status`: what a stack is doing now, on one screen."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from evernat.cli import common
+from evernat.stack.status import Status
+from evernat.stack.status import status as look
+
+COLOURS = {"ready": "green", "ok": "green", "starting": "yellow", "disabled": "dim"}
+
+
+def status(
+    file: common.File = common.FILE,
+    name: common.Name = None,
+    region: common.Region = None,
+    profile: common.Profile = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """Show gateway, holder, routes, group and nodes."""
+    stack, api = common.name_and_api(file, name, region, profile)
+    with common.err.status("looking"):
+        now = look(api, stack)
+    if as_json:
+        common.print_json(now.as_dict())
+        return
+    _text(now)
+
+
+def _coloured(state: str) -> str:
+    return f"[{COLOURS.get(state, 'red')}]{state}[/]"
+
+
+def _text(now: Status) -> None:
+    out = common.out
+    out.print(f"stack [bold]{now.stack}[/]  {now.region}  {now.vpc_id}  {now.topology}")
+    for gateway in now.gateways:
+        why = f"  {escape(gateway.why)}" if gateway.why else ""
+        address = gateway.public_address or "no public address"
+        out.print(
+            f"gateway   {_coloured(gateway.state)}  [bold]{address}[/]  "
+            f"{gateway.interface or '-'} {gateway.private_address or ''}  holder {gateway.holder or '-'}{why}"
+        )
+    for route in now.routes:
+        out.print(f"route     {_coloured(route.state)}  {route.route_table} → {escape(route.target)}")
+    if now.group:
+        group = now.group
+        out.print(
+            f"group     {group.members} of {group.desired} nodes, {group.purchase}"
+            f"  [dim]{escape(group.last_activity)}[/]"
+        )
+    if now.nodes:
+        table = Table(
+            "node", "state", "group", "health", "type", "zone", "private", "agent", "since",
+            box=None, pad_edge=False, header_style="dim",
+        )  # fmt: skip
+        for node in now.nodes:
+            kind = node.type + (" spot" if node.spot else "")
+            table.add_row(
+                node.id, node.state, node.lifecycle, node.health, kind, node.zone, node.private_address, node.agent,
+                node.launched,
+            )  # fmt: skip
+        out.print(table)
+    out.print(f"[dim]agent {now.agent_version or '-'}, last change {now.last_change or '-'}[/]")

@@ -1,0 +1,97 @@
+"""Instance types, image, disk, key pair, policy, user data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evernat.bundle import UserDataTooLargeError
+from evernat.stack.context import Context
+from evernat.stack.environment import ssm_policy
+from evernat.stack.errors import Problem
+from evernat.stack.parts.template import user_data
+from evernat.stack.values import resolve
+
+LIKELY = {"interface": "eni-0f1e2d3c4b5a69788", "address": "eipalloc-0a1b2c3d4e5f60718"}
+"""Ids as AWS makes them, to measure user data before the real ones exist."""
+
+
+def check(context: Context) -> Iterator[Problem]:
+    """Everything the node must be."""
+    yield from _types(context)
+    yield from _image(context)
+    yield from _user_data(context)
+    gateway, environment = context.gateway, context.environment
+    if not environment.key_exists:
+        remedy = f"create it in {environment.identity.region}, or leave key_name out"
+        yield Problem("key_name", gateway.key_name, "there is no such key pair in the region", remedy)
+    if not environment.policy_exists:
+        arn = ssm_policy(gateway, environment.identity.partition)
+        remedy = 'correct the ARN, or set ssm_policy_arn = "none" to do without Session Manager'
+        yield Problem("ssm_policy_arn", arn, "there is no such policy", remedy)
+
+
+def _types(context: Context) -> Iterator[Problem]:
+    gateway, environment = context.gateway, context.environment
+    value = ", ".join(gateway.instance_types)
+    unknown = [name for name in gateway.instance_types if name not in environment.types]
+    for name in unknown:
+        region = environment.identity.region
+        yield Problem(
+            "instance_types", name, f"there is no such instance type in {region}", "correct it or remove it"
+        )
+    known = [environment.types[name] for name in gateway.instance_types if name in environment.types]
+    if len({t.architecture for t in known}) > 1:
+        listed = ", ".join(f"{t.name} is {t.architecture}" for t in known)
+        yield Problem(
+            "instance_types", value, f"mixes architectures: {listed}", "keep types of one architecture"
+        )
+    subnet = environment.subnets.get(gateway.public_subnet)
+    for kind in known:
+        if subnet and subnet.zone not in kind.zones:
+            remedy = "choose another type, or a public subnet in another zone"
+            yield Problem(
+                "instance_types",
+                kind.name,
+                f"is not offered in {subnet.zone}, the zone of public_subnet",
+                remedy,
+            )
+        if kind.interfaces < 2:
+            yield Problem(
+                "instance_types", kind.name, "takes one interface, a node needs two", "choose another type"
+            )
+
+
+def _image(context: Context) -> Iterator[Problem]:
+    gateway, image = context.gateway, context.environment.image
+    architectures = {t.architecture for t in context.environment.types.values()}
+    if image is None:
+        if gateway.image_id:
+            region = context.environment.identity.region
+            remedy = "name an image of this region, or leave image_id out for Amazon Linux 2023"
+            yield Problem("image_id", gateway.image_id, f"there is no such image in {region}", remedy)
+        return
+    if len(architectures) == 1 and image.architecture not in architectures:
+        types, wanted = ", ".join(gateway.instance_types), architectures.pop()
+        yield Problem(
+            "image_id",
+            gateway.image_id,
+            f"is for {image.architecture}, but instance_types ({types}) is {wanted}",
+            "choose an image or types of the same architecture, or leave image_id out",
+        )
+    size = gateway.root_volume.size
+    if size is not None and size < image.size:
+        remedy = f"use {image.size} or more, or leave it out"
+        yield Problem("root_volume.size", str(size), f"is less than the image's {image.size} GiB", remedy)
+
+
+def _user_data(context: Context) -> Iterator[Problem]:
+    try:
+        resolve(user_data(context), {**LIKELY, **context.known})
+    except UserDataTooLargeError as error:
+        field = "user_data_write_files" if context.gateway.user_data_write_files else "user_data_runcmd"
+        yield Problem(
+            field,
+            "",
+            f"makes the user data too large: {error}",
+            "shorten it, or fetch what is large while booting",
+        )

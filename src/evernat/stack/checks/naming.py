@@ -1,0 +1,54 @@
+"""The stack's name: nothing of that name may belong to somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from evernat.stack import names
+from evernat.stack.context import Context
+from evernat.stack.errors import Problem
+
+
+def check(context: Context) -> Iterator[Problem]:
+    """No other stack of this name, and no stranger with one of its names."""
+    elsewhere = _other_vpcs(context)
+    if elsewhere:
+        yield Problem(
+            "name",
+            context.gateway.name,
+            f"a stack of that name is in {', '.join(sorted(elsewhere))} already",
+            f"choose another name, or correct vpc_id ({context.gateway.vpc_id})",
+        )
+        return
+    for kind, identifier, tags in _named(context):
+        if tags.get(names.STACK_TAG) != context.gateway.name:
+            yield Problem(
+                "name",
+                context.gateway.name,
+                f"the {kind} {identifier} exists without the tag {names.STACK_TAG}={context.gateway.name}",
+                "choose another name, or delete it if it is not needed",
+            )
+
+
+def _other_vpcs(context: Context) -> set[str]:
+    found, gateway = context.found, context.gateway
+    own = [g for g in found.security_groups if g.tags.get(names.STACK_TAG) == gateway.name]
+    vpcs = {g.vpc_id for g in own} | {i.vpc_id for i in found.interfaces}
+    group = found.group
+    if group and group.subnets and not set(group.subnets) & set(context.environment.subnets):
+        vpcs.add(f"another VPC ({', '.join(group.subnets)})")
+    return vpcs - {gateway.vpc_id}
+
+
+def _named(context: Context) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    found = context.found
+    if context.security_group:
+        yield "security group", f"{context.name} ({context.security_group.id})", context.security_group.tags
+    if found.template:
+        yield "launch template", context.name, found.template.tags
+    if found.group:
+        yield "Auto Scaling group", context.name, found.group.tags
+    if found.role:
+        yield "role", found.role.name, found.role.tags
+    if found.profile:
+        yield "instance profile", found.profile.name, found.profile.tags

@@ -1,0 +1,86 @@
+"""VPC, subnets, CIDR blocks, forward targets."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from evernat.stack.context import Context
+from evernat.stack.errors import Problem
+
+
+def vpc_missing(context: Context) -> Iterator[Problem]:
+    """The VPC is not in this region and account."""
+    identity = context.environment.identity
+    yield Problem(
+        "vpc_id",
+        context.gateway.vpc_id,
+        f"there is no such VPC in {identity.region} of account {identity.account}",
+        "check the id; for another region set region (--region), for another account use --profile",
+    )
+
+
+def check(context: Context) -> Iterator[Problem]:
+    """Everything the network must be."""
+    yield from _public_subnet(context)
+    yield from _cidrs(context)
+    yield from _targets(context)
+
+
+def _public_subnet(context: Context) -> Iterator[Problem]:
+    gateway, environment = context.gateway, context.environment
+    if gateway.public_subnet not in environment.subnets:
+        yield Problem(
+            "public_subnet",
+            gateway.public_subnet,
+            f"there is no such subnet in {gateway.vpc_id}",
+            "name a subnet of the VPC that has a route to an internet gateway",
+        )
+        return
+    table = environment.route_table_of(gateway.public_subnet)
+    target = table.default if table else None
+    if target is None or not target.id.startswith("igw-") or target.state != "active":
+        where = (
+            f"its route table {table.id} leads {'to ' + target.id if target else 'nowhere'}"
+            if table
+            else "no route table"
+        )
+        yield Problem(
+            "public_subnet",
+            gateway.public_subnet,
+            f"has no default route to an internet gateway ({where})",
+            "choose a public subnet, or give its route table a route 0.0.0.0/0 to the VPC's internet gateway",
+        )
+
+
+def _cidrs(context: Context) -> Iterator[Problem]:
+    vpc = context.environment.vpc
+    assert vpc is not None, "checked before"
+    for index, cidr in enumerate(context.gateway.private_subnets_cidr_blocks):
+        if not vpc.contains(cidr):
+            yield Problem(
+                f"private_subnets_cidr_blocks[{index}]",
+                cidr,
+                f"is outside the VPC ({', '.join(vpc.cidrs)})",
+                "list the CIDR blocks of the private subnets of this VPC",
+            )
+
+
+def _targets(context: Context) -> Iterator[Problem]:
+    vpc = context.environment.vpc
+    assert vpc is not None, "checked before"
+    for index, forward in enumerate(context.gateway.port_forward):
+        field, target = f"port_forward[{index}].target", forward.target
+        if target.startswith("i-"):
+            if target not in context.environment.targets:
+                remedy = (
+                    "name an instance of this VPC, or use name:<Name tag> to follow whichever instance has it"
+                )
+                yield Problem(field, target, f"there is no such instance in {vpc.id}", remedy)
+        elif not target.startswith("name:") and not vpc.contains(f"{ipaddress.IPv4Address(target)}/32"):
+            yield Problem(
+                field,
+                target,
+                f"is outside the VPC ({', '.join(vpc.cidrs)})",
+                "name an address inside the VPC",
+            )

@@ -1,0 +1,50 @@
+"""The private route tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evernat.stack.context import Context
+from evernat.stack.errors import Problem
+from evernat.stack.found import RouteTable
+from evernat.stack.parts.routes import describe, is_agreed, is_ours
+
+
+def check(context: Context, *, replace_routes: bool) -> Iterator[Problem]:
+    """Tables of this VPC, not the public subnet's own, without a foreign default route (unless agreed to)."""
+    gateway, environment = context.gateway, context.environment
+    public = environment.route_table_of(gateway.public_subnet)
+    for index, identifier in enumerate(gateway.private_route_table_ids):
+        field = f"private_route_table_ids[{index}]"
+        table = environment.route_tables.get(identifier)
+        if table is None:
+            remedy = "correct the id, or remove it"
+            yield Problem(
+                field, identifier, f"there is no such route table in {environment.identity.region}", remedy
+            )
+        elif table.vpc_id != gateway.vpc_id:
+            remedy = "list route tables of this VPC only"
+            yield Problem(field, identifier, f"is in {table.vpc_id}, not in {gateway.vpc_id}", remedy)
+        elif public and table.id == public.id:
+            remedy = "list the route tables of the private subnets only"
+            yield Problem(
+                field,
+                identifier,
+                "is the route table of public_subnet: nodes would lose their own way out",
+                remedy,
+            )
+        elif _foreign(table, context) and not replace_routes:
+            yield Problem(
+                field,
+                identifier,
+                f"has a default route to {describe(table.default)}, which is not this stack's",
+                "run with --replace-routes to replace it (destroy puts it back), or remove the table from the list",
+            )
+
+
+def _foreign(table: RouteTable, context: Context) -> bool:
+    return (
+        table.default is not None
+        and not is_ours(table, context.found)
+        and not is_agreed(table, context.found)
+    )

@@ -1,0 +1,317 @@
+"""Looking for what a stack has made: everything by its tags or its deterministic name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from evernat.stack import names
+from evernat.stack.api import Api
+from evernat.stack.errors import ApiError
+from evernat.stack.found import (
+    Address,
+    Found,
+    Group,
+    InstanceProfile,
+    Interface,
+    Member,
+    Node,
+    Role,
+    RouteTable,
+    Rule,
+    SecurityGroup,
+    Target,
+    Template,
+    TemplateVersion,
+)
+from evernat.stack.names import tag_map
+
+ROUTE_FIELDS = (
+    "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId", "VpcPeeringConnectionId", "CarrierGatewayId",
+    "LocalGatewayId", "CoreNetworkArn", "OdbNetworkArn", "InstanceId", "GatewayId",
+)  # fmt: skip
+"""Fields of a route that can name its target; an instance's route also names its interface, which comes first."""
+
+LIVE = ["pending", "running", "shutting-down", "stopping", "stopped"]
+
+
+def discover(api: Api, stack: str, addresses: list[Address] | None = None, vpc_id: str = "") -> Found:
+    """All that belongs to the stack. `addresses` saves a call when all of the account's are known already."""
+    name = names.resource_name(stack)
+    seen = api.gather(
+        groups=lambda: _security_groups(api, name),
+        interfaces=lambda: discover_interfaces(api, stack),
+        addresses=lambda: all_addresses(api) if addresses is None else addresses,
+        role=lambda: _role(api, names.role_name(stack, api.region)),
+        profile=lambda: _profile(api, names.role_name(stack, api.region)),
+        template=lambda: _template(api, name),
+        group=lambda: discover_group(api, name),
+        nodes=lambda: discover_nodes(api, stack),
+        tables=lambda: _tables(api, stack, vpc_id),
+    )
+    interfaces: list[Interface] = seen["interfaces"]
+    tables: dict[str, RouteTable] = seen["tables"]
+    if not vpc_id:
+        # Without a spec (destroy) a table may have lost its tag; those that lead to our interfaces are in their VPC.
+        for vpc in {i.vpc_id for i in interfaces}:
+            tables |= route_tables(api, [{"Name": "vpc-id", "Values": [vpc]}])
+    return Found(
+        stack=stack,
+        security_groups=tuple(seen["groups"]),
+        interfaces=tuple(interfaces),
+        addresses=tuple(a for a in seen["addresses"] if a.tags.get(names.STACK_TAG) == stack),
+        role=seen["role"],
+        profile=seen["profile"],
+        template=seen["template"],
+        group=seen["group"],
+        nodes=tuple(seen["nodes"]),
+        route_tables=tuple(tables[key] for key in sorted(tables)),
+    )
+
+
+def _by_tag(stack: str) -> list[dict[str, Any]]:
+    return [{"Name": f"tag:{names.STACK_TAG}", "Values": [stack]}]
+
+
+def _tables(api: Api, stack: str, vpc_id: str) -> dict[str, RouteTable]:
+    return route_tables(api, [{"Name": "vpc-id", "Values": [vpc_id]}] if vpc_id else _by_tag(stack))
+
+
+def route_tables(api: Api, filters: list[dict[str, Any]]) -> dict[str, RouteTable]:
+    """Route tables by id."""
+    raw = api.pages("ec2", "describe_route_tables", "RouteTables", Filters=filters)
+    return {t["RouteTableId"]: _route_table(t) for t in raw}
+
+
+def _route_table(raw: dict[str, Any]) -> RouteTable:
+    associations = raw.get("Associations") or []
+    default = next((r for r in raw.get("Routes") or [] if r.get("DestinationCidrBlock") == "0.0.0.0/0"), None)
+    return RouteTable(
+        id=raw["RouteTableId"],
+        vpc_id=raw["VpcId"],
+        tags=tag_map(raw.get("Tags")),
+        subnets=tuple(a["SubnetId"] for a in associations if a.get("SubnetId")),
+        main=any(a.get("Main") for a in associations),
+        default=_route_target(default) if default else None,
+    )
+
+
+def _route_target(route: dict[str, Any]) -> Target:
+    field = next((f for f in ROUTE_FIELDS if route.get(f)), "GatewayId")
+    return Target(field, route.get(field) or "", route.get("State") or "active")
+
+
+def _security_groups(api: Api, name: str) -> list[SecurityGroup]:
+    raw = api.pages(
+        "ec2",
+        "describe_security_groups",
+        "SecurityGroups",
+        Filters=[{"Name": "group-name", "Values": [name]}],
+    )
+    return [
+        SecurityGroup(
+            id=g["GroupId"],
+            vpc_id=g.get("VpcId") or "",
+            tags=tag_map(g.get("Tags")),
+            ingress=frozenset(_rules(g.get("IpPermissions") or [])),
+            egress=frozenset(_rules(g.get("IpPermissionsEgress") or [])),
+        )
+        for g in sorted(raw, key=lambda g: str(g["GroupId"]))
+    ]
+
+
+def _rules(permissions: Iterable[dict[str, Any]]) -> Iterable[Rule]:
+    for p in permissions:
+        protocol = str(p["IpProtocol"])
+        ports = (-1, -1) if protocol == "-1" else (int(p.get("FromPort", -1)), int(p.get("ToPort", -1)))
+        for r in p.get("IpRanges") or []:
+            yield Rule(protocol, *ports, r["CidrIp"])
+        for r in p.get("Ipv6Ranges") or []:
+            yield Rule(protocol, *ports, r["CidrIpv6"], "ipv6")
+        for r in p.get("PrefixListIds") or []:
+            yield Rule(protocol, *ports, r["PrefixListId"], "prefix-list")
+        for r in p.get("UserIdGroupPairs") or []:
+            yield Rule(protocol, *ports, r["GroupId"], "group")
+
+
+def discover_interfaces(api: Api, stack: str) -> list[Interface]:
+    """The stack's persistent interfaces. Its nodes' own interfaces carry the stack's tag too, but play another part."""
+    raw = api.pages("ec2", "describe_network_interfaces", "NetworkInterfaces", Filters=_by_tag(stack))
+    found = [_interface(i) for i in sorted(raw, key=lambda i: str(i["NetworkInterfaceId"]))]
+    return [i for i in found if i.tags.get(names.PART_TAG) != "node"]
+
+
+def _interface(raw: dict[str, Any]) -> Interface:
+    attachment = raw.get("Attachment") or {}
+    association = raw.get("Association") or {}
+    if attachment.get("Status") == "detached":
+        attachment = {}
+    return Interface(
+        id=raw["NetworkInterfaceId"],
+        vpc_id=raw["VpcId"],
+        subnet_id=raw["SubnetId"],
+        tags=tag_map(raw.get("TagSet")),
+        source_dest_check=bool(raw.get("SourceDestCheck", True)),
+        groups=tuple(sorted(g["GroupId"] for g in raw.get("Groups") or [])),
+        private_address=raw.get("PrivateIpAddress") or "",
+        status=raw.get("Status") or "",
+        attachment_id=attachment.get("AttachmentId") or "",
+        instance_id=attachment.get("InstanceId") or "",
+        association_id=association.get("AssociationId") or "",
+        allocation_id=association.get("AllocationId") or "",
+        public_address=association.get("PublicIp") or "",
+    )
+
+
+def all_addresses(api: Api) -> list[Address]:
+    """Every Elastic IP of the account in the region."""
+    raw = api.call("ec2", "describe_addresses").get("Addresses") or []
+    return [
+        Address(
+            id=a["AllocationId"],
+            public_address=a["PublicIp"],
+            tags=tag_map(a.get("Tags")),
+            association_id=a.get("AssociationId") or "",
+            interface_id=a.get("NetworkInterfaceId") or "",
+            instance_id=a.get("InstanceId") or "",
+        )
+        for a in sorted(raw, key=lambda a: str(a.get("AllocationId")))
+        if a.get("AllocationId")
+    ]
+
+
+def _role(api: Api, name: str) -> Role | None:
+    try:
+        raw = api.call("iam", "get_role", RoleName=name)["Role"]
+    except ApiError as error:
+        if error.code == "NoSuchEntity":
+            return None
+        raise
+    inline = api.pages("iam", "list_role_policies", "PolicyNames", RoleName=name)
+    attached = api.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
+    policy = None
+    if names.AGENT_POLICY in inline:
+        answer = api.call("iam", "get_role_policy", RoleName=name, PolicyName=names.AGENT_POLICY)
+        policy = answer["PolicyDocument"]
+    return Role(
+        name=name,
+        tags=tag_map(raw.get("Tags")),
+        trust=raw.get("AssumeRolePolicyDocument"),
+        attached=tuple(p["PolicyArn"] for p in attached),
+        inline=tuple(inline),
+        agent_policy=policy,
+    )
+
+
+def _profile(api: Api, name: str) -> InstanceProfile | None:
+    try:
+        raw = api.call("iam", "get_instance_profile", InstanceProfileName=name)["InstanceProfile"]
+    except ApiError as error:
+        if error.code == "NoSuchEntity":
+            return None
+        raise
+    return InstanceProfile(
+        name, tag_map(raw.get("Tags")), tuple(r["RoleName"] for r in raw.get("Roles") or [])
+    )
+
+
+def _template(api: Api, name: str) -> Template | None:
+    raw = api.pages(
+        "ec2",
+        "describe_launch_templates",
+        "LaunchTemplates",
+        Filters=[{"Name": "launch-template-name", "Values": [name]}],
+    )
+    if not raw:
+        return None
+    identifier = raw[0]["LaunchTemplateId"]
+    versions = api.pages(
+        "ec2", "describe_launch_template_versions", "LaunchTemplateVersions", LaunchTemplateId=identifier
+    )
+    known = {
+        int(v["VersionNumber"]): TemplateVersion(
+            int(v["VersionNumber"]),
+            v.get("LaunchTemplateData") or {},
+            v.get("VersionDescription") or "",
+            str(v.get("CreateTime") or ""),
+        )
+        for v in versions
+    }
+    return Template(identifier, tag_map(raw[0].get("Tags")), max(known), known)
+
+
+def discover_group(api: Api, name: str, *, hooks: bool = True) -> Group | None:
+    """The Auto Scaling group of that name, with its hooks (unless it is being deleted, or they are not wanted)."""
+    raw = api.pages(
+        "autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups", AutoScalingGroupNames=[name]
+    )
+    if not raw:
+        return None
+    described: list[dict[str, Any]] = []
+    if hooks and not raw[0].get("Status"):
+        answer = api.call("autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=name)
+        described = answer.get("LifecycleHooks") or []
+    return Group(
+        name=name,
+        tags=tag_map(raw[0].get("Tags")),
+        subnets=tuple(s for s in (raw[0].get("VPCZoneIdentifier") or "").replace(" ", "").split(",") if s),
+        status=raw[0].get("Status") or "",
+        members=tuple(_member(m) for m in raw[0].get("Instances") or []),
+        hooks={h["LifecycleHookName"]: h for h in described},
+        raw=raw[0],
+    )
+
+
+def _member(raw: dict[str, Any]) -> Member:
+    version = str((raw.get("LaunchTemplate") or {}).get("Version") or "")
+    return Member(
+        id=raw["InstanceId"],
+        zone=raw.get("AvailabilityZone") or "",
+        type=raw.get("InstanceType") or "",
+        state=raw.get("LifecycleState") or "",
+        health=raw.get("HealthStatus") or "",
+        version=int(version) if version.isdecimal() else 0,
+    )
+
+
+def discover_nodes(api: Api, stack: str) -> list[Node]:
+    """The stack's instances that are not terminated."""
+    live = [*_by_tag(stack), {"Name": "instance-state-name", "Values": LIVE}]
+    reservations = api.pages("ec2", "describe_instances", "Reservations", Filters=live)
+    return [
+        Node(
+            id=i["InstanceId"],
+            state=i["State"]["Name"],
+            type=i.get("InstanceType") or "",
+            zone=(i.get("Placement") or {}).get("AvailabilityZone") or "",
+            spot=i.get("InstanceLifecycle") == "spot",
+            private_address=i.get("PrivateIpAddress") or "",
+            public_address=i.get("PublicIpAddress") or "",
+            launched=str(i.get("LaunchTime") or ""),
+            tags=tag_map(i.get("Tags")),
+        )
+        for r in reservations
+        for i in r["Instances"]
+    ]
+
+
+def gone(api: Api, found: Found) -> frozenset[str]:
+    """Of the targets remembered for the stack's route tables, those that do not exist any more."""
+    tables = [t for t in found.route_tables if t.tags.get(names.STACK_TAG) == found.stack]
+    remembered = {t.tags.get(names.PREVIOUS_ROUTE_TAG, "").partition("=")[2] for t in tables}
+    alive: set[str] = set()
+    gateways = sorted(i for i in remembered if i.startswith("nat-"))
+    if gateways:
+        raw = api.pages(
+            "ec2",
+            "describe_nat_gateways",
+            "NatGateways",
+            Filter=[{"Name": "nat-gateway-id", "Values": gateways}],
+        )
+        alive |= {n["NatGatewayId"] for n in raw if n["State"] in ("pending", "available")}
+    interfaces = sorted(i for i in remembered if i.startswith("eni-"))
+    if interfaces:
+        filters = [{"Name": "network-interface-id", "Values": interfaces}]
+        raw = api.pages("ec2", "describe_network_interfaces", "NetworkInterfaces", Filters=filters)
+        alive |= {i["NetworkInterfaceId"] for i in raw}
+    return frozenset({*gateways, *interfaces} - alive)

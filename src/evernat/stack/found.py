@@ -1,0 +1,270 @@
+"""What was found in AWS, as plain frozen values. Discovery fills these in; checks, planner and status read them.
+
+Everything here was seen. A query that failed raises instead: unknown is never absent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Tags = Mapping[str, str]
+
+
+@dataclass(frozen=True, order=True)
+class Rule:
+    """One source of one permission. `kind` is cidr, ipv6, prefix-list or group; ports are -1 where there are none."""
+
+    protocol: str
+    first: int
+    last: int
+    source: str
+    kind: str = "cidr"
+
+
+@dataclass(frozen=True)
+class SecurityGroup:
+    """A security group."""
+
+    id: str
+    vpc_id: str
+    tags: Tags
+    ingress: frozenset[Rule]
+    egress: frozenset[Rule]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A network interface; `instance_id` and `allocation_id` are empty when there is none."""
+
+    id: str
+    vpc_id: str
+    subnet_id: str
+    tags: Tags
+    source_dest_check: bool
+    groups: tuple[str, ...]
+    private_address: str
+    status: str
+    attachment_id: str = ""
+    instance_id: str = ""
+    association_id: str = ""
+    allocation_id: str = ""
+    public_address: str = ""
+
+
+@dataclass(frozen=True)
+class Address:
+    """An Elastic IP."""
+
+    id: str
+    public_address: str
+    tags: Tags
+    association_id: str = ""
+    interface_id: str = ""
+    instance_id: str = ""
+
+
+@dataclass(frozen=True)
+class Role:
+    """The node's role."""
+
+    name: str
+    tags: Tags
+    trust: Any
+    attached: tuple[str, ...]
+    inline: tuple[str, ...]
+    agent_policy: Any = None
+
+
+@dataclass(frozen=True)
+class InstanceProfile:
+    """The role's instance profile."""
+
+    name: str
+    tags: Tags
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TemplateVersion:
+    """One version of the launch template."""
+
+    number: int
+    data: Mapping[str, Any]
+    description: str
+    created: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """The launch template with its versions."""
+
+    id: str
+    tags: Tags
+    latest: int
+    versions: Mapping[int, TemplateVersion]
+
+
+@dataclass(frozen=True)
+class Member:
+    """An instance as the Auto Scaling group sees it; `version` is 0 when the group does not say."""
+
+    id: str
+    zone: str
+    type: str
+    state: str
+    health: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The Auto Scaling group. `raw` is AWS's own description of it."""
+
+    name: str
+    tags: Tags
+    subnets: tuple[str, ...]
+    status: str
+    members: tuple[Member, ...]
+    hooks: Mapping[str, Mapping[str, Any]]
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Node:
+    """An instance of the stack that is not terminated."""
+
+    id: str
+    state: str
+    type: str
+    zone: str
+    spot: bool
+    private_address: str
+    public_address: str
+    launched: str
+    tags: Tags
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a default route leads: AWS's name of the field (`NatGatewayId`), the id, and whether it is `active`."""
+
+    field: str
+    id: str
+    state: str = "active"
+
+
+@dataclass(frozen=True)
+class RouteTable:
+    """A route table with its default route (0.0.0.0/0), if it has one."""
+
+    id: str
+    vpc_id: str
+    tags: Tags
+    subnets: tuple[str, ...]
+    main: bool
+    default: Target | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that carries the stack's name, and the route tables of its VPC.
+
+    The singular things are looked up by their deterministic name and may turn out to belong to somebody else: `checks`
+    looks at their tags.
+    """
+
+    stack: str
+    security_groups: tuple[SecurityGroup, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    role: Role | None = None
+    profile: InstanceProfile | None = None
+    template: Template | None = None
+    group: Group | None = None
+    nodes: tuple[Node, ...] = ()
+    route_tables: tuple[RouteTable, ...] = ()
+    gone_targets: frozenset[str] = frozenset()
+    """Targets remembered for `destroy` that do not exist any more."""
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A subnet."""
+
+    id: str
+    vpc_id: str
+    zone: str
+    cidr: str
+
+
+@dataclass(frozen=True)
+class Vpc:
+    """A VPC."""
+
+    id: str
+    cidrs: tuple[str, ...]
+    tags: Tags = field(default_factory=dict)
+
+    def contains(self, network: str) -> bool:
+        """Whether a network lies wholly inside one of the VPC's."""
+        wanted = ipaddress.IPv4Network(network)
+        return any(wanted.subnet_of(ipaddress.IPv4Network(cidr)) for cidr in self.cidrs)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A machine image; `size` is its root snapshot's in GiB."""
+
+    id: str
+    architecture: str
+    root_device: str
+    size: int
+
+
+@dataclass(frozen=True)
+class InstanceType:
+    """An instance type: its architecture in image terms, whether it has CPU credits, the zones that offer it."""
+
+    name: str
+    architecture: str
+    burstable: bool
+    interfaces: int
+    zones: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who is asking, and where."""
+
+    account: str
+    partition: str
+    region: str
+    arn: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What is there without the stack, and what the stack's input refers to."""
+
+    identity: Identity
+    vpc: Vpc | None = None
+    subnets: Mapping[str, Subnet] = field(default_factory=dict)
+    route_tables: Mapping[str, RouteTable] = field(default_factory=dict)
+    addresses: tuple[Address, ...] = ()
+    address_quota: int | None = None
+    rule_quota: int = 60
+    image: Image | None = None
+    types: Mapping[str, InstanceType] = field(default_factory=dict)
+    key_exists: bool = True
+    policy_exists: bool = True
+    targets: frozenset[str] = frozenset()
+    """Instances of the VPC that port forwards name by id."""
+
+    def route_table_of(self, subnet_id: str) -> RouteTable | None:
+        """The table in force for a subnet: its own, or the VPC's main table."""
+        tables = self.route_tables.values()
+        own = next((t for t in tables if subnet_id in t.subnets), None)
+        return own or next((t for t in tables if t.main), None)

@@ -1,0 +1,120 @@
+"""Writing a first `evernat.toml` from a VPC: which subnets are public, which private, which tables lead where."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import dataclass
+
+from evernat.stack.api import Api
+from evernat.stack.discover import route_tables
+from evernat.stack.environment import subnets, vpc_from
+from evernat.stack.errors import StackError
+from evernat.stack.found import RouteTable, Subnet, Vpc
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A VPC that fits: it has a public subnet for nodes and private subnets that want a way out."""
+
+    vpc: Vpc
+    public: tuple[Subnet, ...]
+    private: tuple[Subnet, ...]
+    tables: tuple[RouteTable, ...]
+    """The private subnets' route tables."""
+
+    @property
+    def foreign(self) -> tuple[RouteTable, ...]:
+        """Those of the tables that have a default route already."""
+        return tuple(t for t in self.tables if t.default)
+
+    def describe(self) -> str:
+        """One line for people."""
+        name = self.vpc.tags.get("Name", "")
+        counts = f"{len(self.public)} public and {len(self.private)} private subnets"
+        return f"{self.vpc.id} {name} {', '.join(self.vpc.cidrs)}: {counts}".replace("  ", " ")
+
+
+def candidates(api: Api, vpc_id: str | None = None) -> list[Candidate]:
+    """The VPCs that fit; with `vpc_id` that one, or StackError saying why it does not fit."""
+    filters = [{"Name": "vpc-id", "Values": [vpc_id]}] if vpc_id else []
+    raw = api.pages("ec2", "describe_vpcs", "Vpcs", Filters=filters)
+    if vpc_id and not raw:
+        raise StackError(
+            f"there is no VPC {vpc_id} in {api.region}", "check the id and the region (--region)"
+        )
+    looked = [look(api, vpc_from(v)) for v in raw]
+    fit = [c for c in looked if c.public and c.private]
+    if vpc_id and not fit:
+        lacking = (
+            "public subnet (default route to an internet gateway)"
+            if not looked[0].public
+            else "private subnet"
+        )
+        raise StackError(f"{vpc_id} has no {lacking}", "make one, or choose another VPC")
+    return fit
+
+
+def look(api: Api, vpc: Vpc) -> Candidate:
+    """Sort a VPC's subnets into public and private ones."""
+    tables = route_tables(api, [{"Name": "vpc-id", "Values": [vpc.id]}])
+    main = next((t for t in tables.values() if t.main), None)
+    public: list[Subnet] = []
+    private: list[Subnet] = []
+    used: dict[str, RouteTable] = {}
+    for subnet in sorted(subnets(api, vpc.id).values(), key=_place):
+        table = next((t for t in tables.values() if subnet.id in t.subnets), main)
+        if table is None:
+            continue
+        if table.default and table.default.id.startswith("igw-"):
+            public.append(subnet)
+        else:
+            private.append(subnet)
+            used.setdefault(table.id, table)
+    return Candidate(vpc, tuple(public), tuple(private), tuple(used.values()))
+
+
+def text(candidate: Candidate, name: str, topology: str = "single", region: str = "") -> str:
+    """The file. The node goes to the zone of the first private subnet if there is a public one in it."""
+    zones = [s.zone for s in candidate.private]
+    node = min(
+        candidate.public, key=lambda s: (zones.index(s.zone) if s.zone in zones else len(zones), _place(s))
+    )
+    lines = [
+        f"# {candidate.describe()}",
+        f"name = {json.dumps(name)}",
+        f"region = {json.dumps(region)}",
+        f"topology = {json.dumps(topology)}",
+        f"vpc_id = {json.dumps(candidate.vpc.id)}",
+        f"public_subnet = {json.dumps(node.id)}  # {node.zone} {node.cidr}",
+        "private_subnets_cidr_blocks = [",
+        *(f"    {json.dumps(s.cidr)},  # {s.zone} {s.id}" for s in candidate.private),
+        "]",
+        "private_route_table_ids = [",
+        *(f"    {json.dumps(t.id)},{_leads(t)}" for t in candidate.tables),
+        "]",
+        "",
+        "# Everything below shows its default.",
+        '# instance_types = ["t4g.nano"]',
+        "# use_spot_instance = true",
+        '# elastic_ip = "create"  # or an allocation id, or "none"',
+        "# tags = {}",
+        "",
+        "# [[port_forward]]",
+        '# protocol = "tcp"',
+        "# port = 8080",
+        '# target = "name:web"  # an address, an instance id, or name:<Name tag>',
+        "# target_port = 80",
+        '# sources = ["0.0.0.0/0"]',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _place(subnet: Subnet) -> tuple[str, int]:
+    return subnet.zone, int(ipaddress.IPv4Network(subnet.cidr).network_address)
+
+
+def _leads(table: RouteTable) -> str:
+    if table.default is None:
+        return ""
+    return f"  # leads to {table.default.id} today: deploy needs --replace-routes"

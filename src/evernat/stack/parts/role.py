@@ -1,0 +1,165 @@
+"""The node's role and instance profile: Session Manager, and exactly what the agent calls."""
+
+from __future__ import annotations
+
+import json
+
+from evernat.stack import names
+from evernat.stack.context import Context, tag_changes
+from evernat.stack.environment import ssm_policy
+from evernat.stack.found import Found, Role
+from evernat.stack.names import tag_list
+from evernat.stack.steps import Call, Change, Step
+from evernat.stack.values import AgentPolicy, Json, Ref
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ],
+}
+GONE = ("NoSuchEntity",)
+
+
+def agent_permissions(context: Context) -> AgentPolicy:
+    """The inline policy; it names the interface, so it exists after it."""
+    identity = context.environment.identity
+    return AgentPolicy(
+        {
+            "partition": identity.partition,
+            "region": identity.region,
+            "account": identity.account,
+            "stack": context.gateway.name,
+            "group_name": context.name,
+            "interface_id": Ref("interface"),
+        }
+    )
+
+
+def steps(context: Context) -> list[Step]:
+    """Create or correct role, policies and profile."""
+    role = context.found.role
+    ssm = ssm_policy(context.gateway, context.environment.identity.partition)
+    if role is None:
+        calls = (_create(context), *((_attach(context, ssm),) if ssm else ()), _put(context))
+        changes = (*((Change("policy", "", ssm),) if ssm else ()), Change("policy", "", names.AGENT_POLICY))
+        made = [Step("create", "role", context.role, calls, changes)]
+    else:
+        made = _corrected(context, role, ssm)
+    return made + _profile(context)
+
+
+def removal(found: Found) -> list[Step]:
+    """Delete profile and role with all that is attached to them, by whomever: a role in use cannot be deleted."""
+    removed: list[Step] = []
+    if found.profile and found.profile.tags.get(names.STACK_TAG) == found.stack:
+        name = {"InstanceProfileName": found.profile.name}
+        calls = [
+            Call("iam", "remove_role_from_instance_profile", {**name, "RoleName": role}, done=GONE)
+            for role in found.profile.roles
+        ]
+        calls.append(Call("iam", "delete_instance_profile", name, done=GONE))
+        removed.append(Step("delete", "instance-profile", found.profile.name, tuple(calls)))
+    if found.role and found.role.tags.get(names.STACK_TAG) == found.stack:
+        role = {"RoleName": found.role.name}
+        calls = [
+            *(
+                Call("iam", "detach_role_policy", {**role, "PolicyArn": arn}, done=GONE)
+                for arn in found.role.attached
+            ),
+            *(
+                Call("iam", "delete_role_policy", {**role, "PolicyName": name}, done=GONE)
+                for name in found.role.inline
+            ),
+            Call("iam", "delete_role", role, done=GONE),
+        ]
+        removed.append(Step("delete", "role", found.role.name, tuple(calls)))
+    return removed
+
+
+def _corrected(context: Context, role: Role, ssm: str) -> list[Step]:
+    changes: list[Change] = []
+    calls: list[Call] = []
+    if role.trust != TRUST:
+        changes.append(Change("trust", json.dumps(role.trust, sort_keys=True), "ec2.amazonaws.com"))
+        params = {"RoleName": context.role, "PolicyDocument": Json(TRUST)}
+        calls.append(Call("iam", "update_assume_role_policy", params))
+    if ssm and ssm not in role.attached:
+        changes.append(Change("policy", "", ssm))
+        calls.append(_attach(context, ssm))
+    for arn in role.attached:
+        # Only a Session Manager policy that the file no longer names is taken away: users attach their own to the role.
+        if arn != ssm and arn.endswith(ssm_suffix()):
+            changes.append(Change("policy", arn, ""))
+            calls.append(
+                Call("iam", "detach_role_policy", {"RoleName": context.role, "PolicyArn": arn}, done=GONE)
+            )
+    wanted = context.resolved(agent_permissions(context))
+    if wanted is None or json.loads(wanted) != role.agent_policy:
+        changes.append(
+            Change(
+                "policy", names.AGENT_POLICY if role.agent_policy else "", f"{names.AGENT_POLICY} (new text)"
+            )
+        )
+        calls.append(_put(context))
+    tags = tag_changes(role.tags, context.tags("role"))
+    if tags:
+        changes += tags
+        calls.append(
+            Call("iam", "tag_role", {"RoleName": context.role, "Tags": tag_list(context.tags("role"))})
+        )
+    return [Step("change", "role", context.role, tuple(calls), tuple(changes))] if calls else []
+
+
+def ssm_suffix() -> str:
+    """How the ARN of AWS's own policy for Session Manager ends in every partition."""
+    return ":iam::aws:policy/AmazonSSMManagedInstanceCore"
+
+
+def _create(context: Context) -> Call:
+    params = {
+        "RoleName": context.role,
+        "AssumeRolePolicyDocument": Json(TRUST),
+        "Description": f"evernat gateway {context.gateway.name}",
+        "Tags": tag_list(context.tags("role")),
+    }
+    return Call("iam", "create_role", params)
+
+
+def _attach(context: Context, arn: str) -> Call:
+    return Call("iam", "attach_role_policy", {"RoleName": context.role, "PolicyArn": arn})
+
+
+def _put(context: Context) -> Call:
+    params = {
+        "RoleName": context.role,
+        "PolicyName": names.AGENT_POLICY,
+        "PolicyDocument": agent_permissions(context),
+    }
+    return Call("iam", "put_role_policy", params)
+
+
+def _profile(context: Context) -> list[Step]:
+    profile = context.found.profile
+    name = {"InstanceProfileName": context.role}
+    add = Call("iam", "add_role_to_instance_profile", {**name, "RoleName": context.role})
+    tags = {"Tags": tag_list(context.tags("instance-profile"))}
+    if profile is None:
+        calls = (Call("iam", "create_instance_profile", {**name, **tags}), add)
+        return [Step("create", "instance-profile", context.role, calls)]
+    changes: list[Change] = []
+    calls_needed: list[Call] = []
+    if profile.roles != (context.role,):
+        changes.append(Change("role", ", ".join(profile.roles) or "(none)", context.role))
+        # A profile has room for one role.
+        for other in profile.roles:
+            removal = {**name, "RoleName": other}
+            calls_needed.append(Call("iam", "remove_role_from_instance_profile", removal, done=GONE))
+        calls_needed.append(add)
+    retagged = tag_changes(profile.tags, context.tags("instance-profile"))
+    if retagged:
+        changes += retagged
+        calls_needed.append(Call("iam", "tag_instance_profile", {**name, **tags}))
+    if not calls_needed:
+        return []
+    return [Step("change", "instance-profile", context.role, tuple(calls_needed), tuple(changes))]

@@ -1,0 +1,131 @@
+"""The security group: everything in from the private networks, forwarded ports from their sources, everything out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from evernat.stack import names
+from evernat.stack.context import Context, retag
+from evernat.stack.found import Found, Rule
+from evernat.stack.spec import Gateway
+from evernat.stack.steps import Call, Change, Step
+from evernat.stack.values import Ref
+
+ALL_OUT = frozenset([Rule("-1", -1, -1, "0.0.0.0/0")])
+FIELDS = {
+    "cidr": ("IpRanges", "CidrIp"),
+    "ipv6": ("Ipv6Ranges", "CidrIpv6"),
+    "prefix-list": ("PrefixListIds", "PrefixListId"),
+    "group": ("UserIdGroupPairs", "GroupId"),
+}
+
+
+def ingress(gateway: Gateway) -> frozenset[Rule]:
+    """What may come in. Private networks: every protocol, so UDP and ICMP too; not TCP alone."""
+    inside = {Rule("-1", -1, -1, cidr) for cidr in gateway.private_subnets_cidr_blocks}
+    forwarded = {Rule(f.protocol, *f.ports, source) for f in gateway.port_forward for source in f.sources}
+    return frozenset(inside | forwarded)
+
+
+def steps(context: Context) -> list[Step]:
+    """Create the group, or bring its rules and tags in line."""
+    wanted = ingress(context.gateway)
+    group = context.security_group
+    if group is None:
+        return [_create(context, wanted)]
+    changes = (*_changes("in", group.ingress, wanted), *_changes("out", group.egress, ALL_OUT))
+    calls = tuple(
+        _rules_call(operation, rules, done)
+        for operation, rules, done in (
+            # Open what is missing before closing what is too much: nothing wanted is ever shut.
+            ("authorize_security_group_ingress", wanted - group.ingress, ("InvalidPermission.Duplicate",)),
+            ("revoke_security_group_ingress", group.ingress - wanted, ("InvalidPermission.NotFound",)),
+            ("authorize_security_group_egress", ALL_OUT - group.egress, ("InvalidPermission.Duplicate",)),
+            ("revoke_security_group_egress", group.egress - ALL_OUT, ("InvalidPermission.NotFound",)),
+        )
+        if rules
+    )
+    rules = [Step("change", "security-group", f"{group.id} rules", calls, changes)] if calls else []
+    return rules + retag("security-group", group.id, group.tags, context.tags("security-group"))
+
+
+def removal(found: Found) -> list[Step]:
+    """Delete the stack's groups; an interface that is on its way out may hold one for a while."""
+    return [
+        Step(
+            "delete",
+            "security-group",
+            group.id,
+            (
+                Call(
+                    "ec2",
+                    "delete_security_group",
+                    {"GroupId": group.id},
+                    done=("InvalidGroup.NotFound",),
+                    patient=("DependencyViolation",),
+                ),
+            ),
+        )
+        for group in found.security_groups
+        if group.tags.get(names.STACK_TAG) == found.stack
+    ]
+
+
+def describe(rule: Rule) -> str:
+    """A rule for people."""
+    protocol = "everything" if rule.protocol == "-1" else rule.protocol
+    ports = (
+        ""
+        if rule.protocol == "-1"
+        else f" {rule.first}"
+        if rule.first == rule.last
+        else f" {rule.first}-{rule.last}"
+    )
+    return f"{protocol}{ports} {rule.source}"
+
+
+def _create(context: Context, wanted: frozenset[Rule]) -> Step:
+    create = Call(
+        "ec2",
+        "create_security_group",
+        {
+            "GroupName": context.name,
+            "Description": f"evernat gateway {context.gateway.name}",
+            "VpcId": context.gateway.vpc_id,
+            "TagSpecifications": context.specification("security-group", "security-group"),
+        },
+        yields=(("security-group", "GroupId"),),
+    )
+    opened = _rules_call("authorize_security_group_ingress", wanted, ("InvalidPermission.Duplicate",))
+    return Step(
+        "create", "security-group", context.name, (create, opened), _changes("in", frozenset(), wanted)
+    )
+
+
+def _changes(direction: str, have: frozenset[Rule], want: frozenset[Rule]) -> tuple[Change, ...]:
+    opened = [Change(direction, "", describe(rule)) for rule in sorted(want - have)]
+    closed = [Change(direction, describe(rule), "") for rule in sorted(have - want)]
+    return (*opened, *closed)
+
+
+def _rules_call(operation: str, rules: Iterable[Rule], done: tuple[str, ...]) -> Call:
+    params = {"GroupId": Ref("security-group"), "IpPermissions": _permissions(rules)}
+    return Call("ec2", operation, params, done=done)
+
+
+def _permissions(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+    grouped: dict[tuple[str, int, int], list[Rule]] = defaultdict(list)
+    for rule in sorted(rules):
+        grouped[rule.protocol, rule.first, rule.last].append(rule)
+    permissions = []
+    for (protocol, first, last), members in grouped.items():
+        permission: dict[str, Any] = {"IpProtocol": protocol}
+        if protocol != "-1":
+            permission |= {"FromPort": first, "ToPort": last}
+        for rule in members:
+            field, key = FIELDS[rule.kind]
+            permission.setdefault(field, []).append({key: rule.source})
+        permissions.append(permission)
+    return permissions

@@ -1,0 +1,189 @@
+"""The launch template: what a node is. Its newest version is what the group launches."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from evernat.stack import names
+from evernat.stack.context import LATER, Context, retag
+from evernat.stack.environment import image_parameter
+from evernat.stack.found import Found, TemplateVersion
+from evernat.stack.steps import Call, Change, Step
+from evernat.stack.values import Ref, Token, UserData
+
+OPTIONAL = ("KeyName", "CreditSpecification", "UserData")
+"""Fields that the file can unset. Whatever else AWS adds to a version is its business."""
+
+
+def user_data(context: Context) -> UserData:
+    """The node's user data; it names the interface and the address, so it exists after them."""
+    gateway = context.gateway
+    address = None if gateway.elastic_ip == "none" else Ref("address")
+    config = gateway.node_config(Ref("interface"), address, context.name, names.HOOK, context.version)
+    return UserData(config, gateway.user_data_write_files, gateway.user_data_runcmd)
+
+
+def template_data(context: Context) -> dict[str, Any]:
+    """The launch template as AWS takes it, with references."""
+    gateway, environment = context.gateway, context.environment
+    image = environment.image
+    assert image is not None, "checked before planning"
+    parameter = image_parameter(dict(environment.types))
+    # The parameter's name instead of today's image: every new node boots the newest image, and a new image is no drift.
+    image_id = gateway.image_id or f"resolve:ssm:{parameter}"
+    volume: dict[str, Any] = {
+        "VolumeType": "gp3",
+        "DeleteOnTermination": True,
+        "Encrypted": gateway.root_volume.encrypted,
+    }
+    volume["VolumeSize"] = gateway.root_volume.size or image.size
+    data: dict[str, Any] = {
+        "ImageId": image_id,
+        "InstanceType": gateway.instance_types[0],
+        "IamInstanceProfile": {"Name": Ref("instance-profile")},
+        "NetworkInterfaces": [
+            {
+                "DeviceIndex": 0,
+                # The node's own way to the API; the Elastic IP sits on the persistent interface.
+                "AssociatePublicIpAddress": True,
+                "DeleteOnTermination": True,
+                "Groups": [Ref("security-group")],
+            }
+        ],
+        "MetadataOptions": {
+            "HttpTokens": "required",
+            "HttpEndpoint": "enabled",
+            "HttpPutResponseHopLimit": 1,
+        },
+        "BlockDeviceMappings": [{"DeviceName": image.root_device, "Ebs": volume}],
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": names.tag_list(context.tags("node"))}
+            for kind in ("instance", "network-interface", "volume")
+        ],
+        "UserData": user_data(context),
+    }
+    if gateway.key_name:
+        data["KeyName"] = gateway.key_name
+    if all(t.burstable for t in environment.types.values()):
+        # Spot instances of the T family start as "unlimited", which can bill surplus credits.
+        data["CreditSpecification"] = {"CpuCredits": "standard"}
+    return data
+
+
+def steps(context: Context) -> list[Step]:
+    """Create the template, or a new version of it when anything differs."""
+    data = template_data(context)
+    template = context.found.template
+    description = f"evernat {context.version}"
+    if template is None:
+        create = Call(
+            "ec2",
+            "create_launch_template",
+            {
+                "LaunchTemplateName": context.name,
+                "VersionDescription": description,
+                "LaunchTemplateData": data,
+                "ClientToken": Token("launch-template"),
+                "TagSpecifications": context.specification("launch-template", "launch-template"),
+            },
+            yields=(("launch-template", "LaunchTemplate.LaunchTemplateId"),),
+        )
+        return [Step("create", "launch-template", context.name, (create,))]
+    changed = changes(context, template.versions[template.latest])
+    made = []
+    if changed:
+        version = Call(
+            "ec2",
+            "create_launch_template_version",
+            {
+                "LaunchTemplateId": template.id,
+                "VersionDescription": description,
+                "LaunchTemplateData": data,
+                # A further version of the same run (after a second look) must not be taken for this one.
+                "ClientToken": Token(f"launch-template {template.latest + 1}"),
+            },
+        )
+        made = [Step("change", "launch-template", template.id, (version,), changed)]
+    return made + retag("launch-template", template.id, template.tags, context.tags("launch-template"))
+
+
+def changes(context: Context, version: TemplateVersion, *, tags: bool = True) -> tuple[Change, ...]:
+    """What differs between a version and the wish; with `tags` False only what would make another node."""
+    wanted: dict[str, Any] = {
+        key: value if (resolved := context.resolved(value)) is None else resolved
+        for key, value in template_data(context).items()
+    }
+    have = dict(version.data)
+    if not tags:
+        wanted.pop("TagSpecifications")
+    extra = {key: None for key in OPTIONAL if key in have and key not in wanted}
+    return tuple(_differences(have, wanted | extra))
+
+
+def removal(found: Found) -> list[Step]:
+    """Delete the template with all its versions."""
+    template = found.template
+    if template is None or template.tags.get(names.STACK_TAG) != found.stack:
+        return []
+    done = ("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException")
+    call = Call("ec2", "delete_launch_template", {"LaunchTemplateId": template.id}, done=done)
+    return [Step("delete", "launch-template", template.id, (call,))]
+
+
+def _differences(have: Mapping[str, Any], want: Mapping[str, Any]) -> Iterator[Change]:
+    for key in want:
+        old, new = _canonical(key, have.get(key)), _canonical(key, want[key])
+        if not _covers(old, new):
+            yield Change(key, _shown(key, old), _shown(key, new))
+
+
+def _canonical(key: str, value: Any) -> Any:
+    """Lists whose order means nothing, in one order."""
+    if key == "TagSpecifications" and isinstance(value, list):
+        ordered = sorted(value, key=lambda s: str(s["ResourceType"]))
+        return [{**s, "Tags": sorted(s["Tags"], key=lambda t: str(t["Key"]))} for s in ordered]
+    return value
+
+
+def _covers(have: Any, want: Any) -> bool:
+    """Whether everything wanted is there; AWS may have added fields."""
+    if isinstance(want, Mapping):
+        return isinstance(have, Mapping) and all(_covers(have.get(k), v) for k, v in want.items())
+    if isinstance(want, list):
+        return isinstance(have, list) and len(have) == len(want) and all(map(_covers, have, want))
+    return bool(have == want)
+
+
+def _shown(key: str, value: Any) -> str:
+    if value is None:
+        return "(none)"
+    if key == "UserData" and isinstance(value, str):
+        return digest(value)
+    if isinstance(value, (Mapping, list, UserData, Ref)):
+        return _flat(value)
+    return str(value)
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, (Ref, UserData)):
+        return LATER
+    if isinstance(value, Mapping):
+        return " ".join(f"{k}={_flat(v)}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_flat(v) for v in value)
+    return str(value)
+
+
+def digest(user_data: str) -> str:
+    """User data for people: its size and a short fingerprint of its text."""
+    try:
+        raw = base64.b64decode(user_data)
+        text = zlib.decompress(raw, 31) if raw[:2] == b"\x1f\x8b" else raw
+    except (binascii.Error, zlib.error):
+        return "(unreadable)"
+    return f"{len(raw)} bytes, {hashlib.sha256(text).hexdigest()[:8]}"

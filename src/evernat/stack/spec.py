@@ -1,0 +1,209 @@
+"""What the user writes: one gateway, as in `evernat.toml`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+SSM_POLICY = "AmazonSSMManagedInstanceCore"
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Network(text))
+    except ValueError as problem:
+        raise ValueError(f"is not an IPv4 network in prefix form: {problem}") from None
+
+
+def _ports(value: int | str) -> str:
+    first, last = port_range(value)
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _target(text: str) -> str:
+    if text.startswith("i-") or (text.startswith("name:") and len(text) > 5):
+        return text
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise ValueError(
+            "is neither an IPv4 address, nor an instance id (i-...), nor name:<Name tag>"
+        ) from None
+
+
+def port_range(value: int | str) -> tuple[int, int]:
+    """(first, last) of `8080` or `"8000-8010"`. Raises ValueError."""
+    first, _, last = str(value).partition("-")
+    if not first.strip().isdecimal() or not (last or first).strip().isdecimal():
+        raise ValueError("is neither a port nor a range such as 8000-8010")
+    low, high = int(first), int(last or first)
+    if not 1 <= low <= high <= 65535:
+        raise ValueError("must be from 1 to 65535, the first not above the last")
+    return low, high
+
+
+Cidr = Annotated[str, AfterValidator(_network)]
+Ports = Annotated[int | str, AfterValidator(_ports)]
+Target = Annotated[str, AfterValidator(_target)]
+SubnetId = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]
+RouteTableId = Annotated[str, Field(pattern=r"^rtb-[0-9a-f]+$")]
+InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+
+STRICT = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class RootVolume(BaseModel):
+    """The node's disk."""
+
+    model_config = STRICT
+
+    size: Annotated[int, Field(strict=True, ge=1, le=16384)] | None = None
+    """GiB; the image's own size when left out."""
+    encrypted: Annotated[bool, Field(strict=True)] = True
+    """Encrypt the volume with the account's default key for EBS."""
+
+
+class PortForward(BaseModel):
+    """Connections to the gateway's public address that are passed on to a machine on the private side."""
+
+    model_config = STRICT
+
+    protocol: Literal["tcp", "udp"] = "tcp"
+    """tcp or udp."""
+    port: Ports
+    """A port, or a range such as "8000-8010"."""
+    target: Target
+    """An address, an instance id, or name:web for the instance whose Name tag is web."""
+    target_port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = None
+    """The port there, for a range its first; the same when left out."""
+    sources: tuple[Cidr, ...] = Field(default=("0.0.0.0/0",), min_length=1)
+    """Who may connect."""
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """First and last port."""
+        return port_range(self.port)
+
+    @model_validator(mode="after")
+    def _range_fits(self) -> PortForward:
+        first, last = self.ports
+        if (self.target_port or first) + last - first > 65535:
+            raise ValueError("the range does not fit above target_port")
+        return self
+
+
+class Gateway(BaseModel):
+    """One gateway for the private subnets of a VPC: a fixed public address on nodes that heal."""
+
+    model_config = STRICT
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+    """Name of the stack, unique per account and region: a small letter, then up to 30 small letters, digits or -."""
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$")] | None = None
+    """AWS region; --region wins, and without both the environment or the profile says it."""
+    topology: Literal["single"] = "single"
+    """One gateway, one node."""
+    vpc_id: Annotated[str, Field(pattern=r"^vpc-[0-9a-f]+$")]
+    """The VPC."""
+    public_subnet: SubnetId
+    """The subnet in which nodes live: one with a route to an internet gateway."""
+    private_subnets_cidr_blocks: tuple[Cidr, ...] = Field(min_length=1)
+    """Who may use the gateway: networks inside the VPC."""
+    private_route_table_ids: tuple[RouteTableId, ...] = ()
+    """Route tables whose default route is to lead to the gateway."""
+    enabled: Annotated[bool, Field(strict=True)] = True
+    """False keeps everything but the node: nothing runs, nothing is forwarded."""
+    image_id: Annotated[str, Field(pattern=r"^(ami-[0-9a-f]+)?$")] = ""
+    """The image; empty: the latest Amazon Linux 2023 of the architecture of instance_types."""
+    instance_types: tuple[InstanceType, ...] = Field(default=("t4g.nano",), min_length=1, max_length=40)
+    """Types to choose from, all of one architecture."""
+    use_spot_instance: Annotated[bool, Field(strict=True)] = True
+    """Spot instead of on demand."""
+    key_name: str = ""
+    """SSH key pair; empty: none."""
+    tags: dict[str, str] = Field(default_factory=dict, max_length=40)
+    """Tags for everything the stack makes."""
+    ssm_policy_arn: Annotated[str, Field(pattern=r"^(none|arn:aws[a-z-]*:iam::.*:policy/.+)?$")] = ""
+    """Policy that lets Session Manager in; empty: AmazonSSMManagedInstanceCore; none: no such policy."""
+    elastic_ip: Annotated[str, Field(pattern=r"^(create|none|eipalloc-[0-9a-f]+)$")] = "create"
+    """create, an allocation id of your own, or none (you associate one yourself)."""
+    user_data_write_files: tuple[dict[str, Any], ...] = ()
+    """cloud-init write_files entries that are added to the node's."""
+    user_data_runcmd: tuple[str | tuple[str, ...], ...] = ()
+    """cloud-init runcmd entries that run after the node's own."""
+    root_volume: RootVolume = RootVolume()
+    """The node's disk."""
+    port_forward: tuple[PortForward, ...] = ()
+    """Connections from outside that are passed on."""
+
+    @field_validator("tags")
+    @classmethod
+    def _tags(cls, tags: dict[str, str]) -> dict[str, str]:
+        for key, value in tags.items():
+            if key.lower().startswith(("aws:", "evernat:")):
+                raise ValueError(f"the tag {key!r} uses a reserved prefix (aws:, evernat:)")
+            if not 1 <= len(key) <= 128 or len(value) > 256:
+                raise ValueError(
+                    f"the tag {key!r} is too long: 128 characters for the key, 256 for the value"
+                )
+        return tags
+
+    @field_validator("private_subnets_cidr_blocks", "private_route_table_ids", "instance_types")
+    @classmethod
+    def _unique(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        twice = [v for v in dict.fromkeys(values) if values.count(v) > 1]
+        if twice:
+            raise ValueError(f"names {', '.join(twice)} twice")
+        return values
+
+    @field_validator("user_data_write_files")
+    @classmethod
+    def _write_files(cls, entries: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        for entry in entries:
+            if not str(entry.get("path", "")).startswith("/"):
+                raise ValueError("each entry needs a path that begins with /")
+        return entries
+
+    @field_validator("port_forward")
+    @classmethod
+    def _overlaps(cls, forwards: tuple[PortForward, ...]) -> tuple[PortForward, ...]:
+        for index, one in enumerate(forwards):
+            for other in forwards[:index]:
+                if one.protocol == other.protocol and _overlap(one.ports, other.ports):
+                    raise ValueError(
+                        f"{one.protocol} {one.port} overlaps with {other.protocol} {other.port}: one port, one target"
+                    )
+        return forwards
+
+    def node_config(
+        self, interface: object, address: object, group: str, hook: str, version: str
+    ) -> Mapping[str, Any]:
+        """Fields of `bundle.NodeConfig`; `interface` and `address` may be references of a plan."""
+        return {
+            "stack": self.name,
+            "interface": interface,
+            "address": address,
+            "clients": list(self.private_subnets_cidr_blocks),
+            "forwards": [_forward(f) for f in self.port_forward],
+            "group": group,
+            "hook": hook,
+            "version": version,
+        }
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def _forward(forward: PortForward) -> dict[str, Any]:
+    first, last = forward.ports
+    return {
+        "protocol": forward.protocol,
+        "ports": [first, last],
+        "target": forward.target,
+        "target_port": forward.target_port or first,
+        "sources": list(forward.sources),
+    }

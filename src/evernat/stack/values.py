@@ -1,0 +1,87 @@
+"""Values of a plan that are known only while it is carried out, as data: ids of things the plan itself makes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evernat.bundle import NodeConfig, PortForward, agent_policy, user_data
+
+Known = Mapping[str, str]
+"""Names of references and the ids behind them."""
+
+NONCE = "nonce"
+"""The reference that client tokens are made of: one per run, so a retry in the same run is recognized by AWS."""
+
+
+class UnresolvedError(LookupError):
+    """A reference to something that does not exist yet."""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The id of a part, for instance `Ref("interface")`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Token:
+    """A client token for the creation of a part."""
+
+    part: str
+
+
+@dataclass(frozen=True)
+class Json:
+    """A document that AWS takes as text."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class UserData:
+    """The node's user data, base64. `config` has the fields of `bundle.NodeConfig`."""
+
+    config: Mapping[str, Any]
+    write_files: tuple[Mapping[str, Any], ...] = ()
+    runcmd: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class AgentPolicy:
+    """The inline policy of the node's role, as text. `arguments` are those of `bundle.permissions.agent_policy`."""
+
+    arguments: Mapping[str, Any]
+
+
+def resolve(value: Any, known: Known) -> Any:
+    """`value` with every reference replaced. Raises UnresolvedError naming the first one that is not known."""
+    if isinstance(value, Ref):
+        if value.name not in known:
+            raise UnresolvedError(value.name)
+        return known[value.name]
+    if isinstance(value, Token):
+        return hashlib.sha256(f"{known[NONCE]} {value.part}".encode()).hexdigest()[:32]
+    if isinstance(value, Json):
+        return json.dumps(resolve(value.value, known), sort_keys=True)
+    if isinstance(value, UserData):
+        settings = resolve(value.config, known)
+        forwards = tuple(PortForward(**forward) for forward in settings.pop("forwards"))
+        made = user_data(
+            NodeConfig(**settings, forwards=forwards),
+            write_files=list(value.write_files),
+            runcmd=list(value.runcmd),
+        )
+        return base64.b64encode(made).decode()
+    if isinstance(value, AgentPolicy):
+        return json.dumps(agent_policy(**resolve(value.arguments, known)), sort_keys=True)
+    if isinstance(value, Mapping):
+        return {key: resolve(inner, known) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [resolve(inner, known) for inner in value]
+    return value

@@ -1,0 +1,135 @@
+"""Waiting for the world, bounded, and able to say what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from evernat.stack import names
+from evernat.stack.api import Api
+from evernat.stack.discover import discover_group, discover_interfaces, discover_nodes
+from evernat.stack.errors import NotReady
+from evernat.stack.found import Group, Interface, Node
+from evernat.stack.steps import Wait
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Whether what is waited for holds; if not, what is missing."""
+
+    holds: bool
+    missing: str = ""
+    hopeless: bool = False
+
+
+def wait_for(api: Api, stack: str, wait: Wait, timeout: float, report: Callable[[str], None]) -> None:
+    """Return once the condition holds. Raises NotReady, saying what is missing, after `timeout` seconds."""
+    look = {"ready": _ready, "group-gone": _group_gone, "interface-free": _interface_free}[wait.what]
+    begun, pause, told = api.clock.now(), FIRST_PAUSE, ""
+    while True:
+        condition = look(api, stack, wait)
+        if condition.holds:
+            return
+        if condition.missing != told:
+            told = condition.missing
+            report(told)
+        if condition.hopeless or api.clock.now() - begun > timeout:
+            waited = f" after {timeout:.0f} s" if not condition.hopeless else ""
+            raise NotReady(f"not ready{waited}: {condition.missing}", _remedy(wait))
+        api.clock.sleep(pause)
+        pause = min(pause * 1.3, LONGEST_PAUSE)
+
+
+def readiness(
+    group: Group | None,
+    interfaces: tuple[Interface, ...],
+    nodes: tuple[Node, ...],
+    rolled: tuple[str, ...] = (),
+) -> Condition:
+    """Whether NAT is proven. The launch hook lets a node into service only after its agent has seen an answer come
+    back through the gateway, so: a healthy member in service, and the persistent interface attached to it."""
+    if group is None:
+        return Condition(False, "there is no Auto Scaling group")
+    members = [m for m in group.members if m.id not in rolled]
+    if not members:
+        return Condition(False, "the Auto Scaling group has not launched a node yet")
+    for member in members:
+        if any(i.instance_id == member.id for i in interfaces) and _serves(member.state, member.health):
+            return Condition(True)
+    return Condition(False, "; ".join(_lacks(m.id, m.state, m.health, interfaces, nodes) for m in members))
+
+
+def _serves(state: str, health: str) -> bool:
+    return state == "InService" and health.lower() == "healthy"
+
+
+def _lacks(
+    identifier: str, state: str, health: str, interfaces: tuple[Interface, ...], nodes: tuple[Node, ...]
+) -> str:
+    holders = {i.instance_id: i.id for i in interfaces if i.instance_id}
+    node = next((n for n in nodes if n.id == identifier), None)
+    if node and node.state != "running":
+        return f"{identifier} is {node.state}"
+    if health.lower() != "healthy":
+        return f"{identifier} is unhealthy; the group is about to replace it"
+    if state.startswith("Pending"):
+        if identifier in holders:
+            return f"{identifier} has the interface and has not proven NAT yet (boot, packages, rules, probe)"
+        others = [f"{eni} is still attached to {holder}" for holder, eni in holders.items()]
+        return f"{identifier} boots and does not have the interface yet" + (
+            f" ({', '.join(others)})" if others else ""
+        )
+    if state == "InService":
+        return f"{identifier} is in service without the interface"
+    return f"{identifier} is {state}"
+
+
+def _ready(api: Api, stack: str, wait: Wait) -> Condition:
+    group = discover_group(api, names.resource_name(stack), hooks=False)
+    interfaces = tuple(discover_interfaces(api, stack))
+    condition = readiness(group, interfaces, tuple(discover_nodes(api, stack)), wait.rolled)
+    if not condition.holds and group and not group.members:
+        failure = last_failure(api, group.name)
+        if failure:
+            return Condition(False, f"{condition.missing}; its last attempt: {failure}")
+    return condition
+
+
+def last_failure(api: Api, group: str) -> str:
+    """Why the newest scaling activity failed; empty if it did not."""
+    answer = api.call("autoscaling", "describe_scaling_activities", AutoScalingGroupName=group, MaxRecords=1)
+    activities: list[dict[str, Any]] = answer.get("Activities") or []
+    if activities and activities[0].get("StatusCode") in ("Failed", "Cancelled"):
+        return str(activities[0].get("StatusMessage") or activities[0].get("Description") or "failed")
+    return ""
+
+
+def _group_gone(api: Api, stack: str, wait: Wait) -> Condition:
+    group = discover_group(api, names.resource_name(stack), hooks=False)
+    nodes = discover_nodes(api, stack)
+    if group is None and not nodes:
+        return Condition(True)
+    waiting = (
+        ", ".join(f"{n.id} is {n.state}" for n in nodes)
+        or f"the group {names.resource_name(stack)} is being deleted"
+    )
+    return Condition(False, waiting)
+
+
+def _interface_free(api: Api, stack: str, wait: Wait) -> Condition:
+    mine = [i for i in discover_interfaces(api, stack) if i.id == wait.subject]
+    if not mine or (not mine[0].instance_id and mine[0].status != "in-use"):
+        return Condition(True)
+    return Condition(False, f"{mine[0].id} is still attached to {mine[0].instance_id or 'an instance'}")
+
+
+def _remedy(wait: Wait) -> str:
+    if wait.what == "ready":
+        return (
+            "evernat status  shows more; the node's system log says what its agent is missing. "
+            "Run deploy again to go on waiting; routes are set once NAT is proven"
+        )
+    return "run destroy again: it continues where it stopped"
