@@ -1,12 +1,22 @@
-"""The `evernat` command: puts the verbs together and turns errors into one message and an exit code."""
+"""The `evernat` command: puts the verbs together, turns errors into one message and an exit code."""
 
 from __future__ import annotations
 
+import json
 import sys
+from importlib import import_module
+from typing import Annotated
 
+import click
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+from evernat import version
+from evernat.errors import EvernatError
+
+VERBS = ("init", "plan", "deploy", "status", "destroy")
+"""Each is a function of the same name in a module of the same name."""
 
 app = typer.Typer(
     name="evernat",
@@ -17,6 +27,59 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"evernat {version()}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _assemble(first: str) -> None:
+    """Register the verb that was asked for, or all: `lab exec` need not wait for boto3 to load."""
+    if first != "lab":
+        for verb in VERBS if first not in VERBS else (first,):
+            app.command(verb)(getattr(import_module(f"evernat.cli.{verb}"), verb))
+    if first not in VERBS:
+        app.add_typer(import_module("evernat.cli.lab").app, name="lab")
+
+
+def _tell(cause: str, remedy: str) -> None:
+    """An error, on standard error: for people, or as JSON when JSON was asked for."""
+    if "--json" in sys.argv:
+        sys.stderr.write(json.dumps({"error": cause, "remedy": remedy}) + "\n")
+        return
+    err = Console(stderr=True, highlight=False, soft_wrap=True)
+    err.print(f"[red]error[/] {escape(cause)}")
+    if remedy:
+        err.print(f"[dim]→[/] {escape(remedy)}")
+
+
 def main() -> None:
-    """Entry of the console script. Exit codes: 0 done, 1 it failed (the message says why), 2 wrong usage (or: changes pending)."""
-    raise SystemExit("assembled when the verbs are in")
+    """Entry of the console script.
+
+    Exit codes: 0 done (plan: nothing to do), 1 it failed and the message says why, 2 wrong usage (plan: changes
+    pending), 130 interrupted. `lab exec` and `lab shell` exit as their command did.
+    """
+    _assemble(sys.argv[1] if len(sys.argv) > 1 else "")
+    try:
+        result = app(standalone_mode=False)
+    except EvernatError as error:
+        _tell(error.cause, error.remedy)
+        sys.exit(1)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _tell("interrupted", "run the same command again: it goes on where it stopped")
+        sys.exit(130)
+    sys.exit(result if isinstance(result, int) else 0)

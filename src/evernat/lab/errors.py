@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+from evernat.errors import EvernatError
 
-class LabError(Exception):
-    """Something the user can do something about: `cause` says what is wrong, `remedy` what to do."""
 
-    def __init__(self, cause: str, remedy: str = "") -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.remedy = remedy
+class LabError(EvernatError):
+    """What was asked of a lab cannot be done."""
