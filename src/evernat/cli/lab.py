@@ -153,7 +153,7 @@ def env(name: Name = "lab", as_json: AsJson = False) -> None:
         sys.stdout.write(f"export {key}={shlex.quote(value)}\n")
 
 
-@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@app.command("exec")
 def exec_(
     host: Host,
     command: Annotated[
@@ -165,7 +165,7 @@ def exec_(
     ] = False,
 ) -> None:
     """Run a command on a host; its exit code is ours."""
-    _enter(Lab(place.check_name(name)), host, command[1:] if command[0] == "--" else command, inside)
+    _enter(Lab(place.check_name(name)), host, command, inside)
 
 
 @app.command()

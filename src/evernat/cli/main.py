@@ -7,7 +7,6 @@ import sys
 from importlib import import_module
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -70,16 +69,7 @@ def main() -> None:
     """
     _assemble(sys.argv[1] if len(sys.argv) > 1 else "")
     try:
-        result = app(standalone_mode=False)
+        app()
     except EvernatError as error:
         _tell(error.cause, error.remedy)
         sys.exit(1)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _tell("interrupted", "run the same command again: it goes on where it stopped")
-        sys.exit(130)
-    sys.exit(result if isinstance(result, int) else 0)
