@@ -78,10 +78,10 @@ class Fabric:
         return self._places[name]
 
     def socket(
-        self, where: str, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM
+        self, where: str, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, protocol: int = 0
     ) -> socket.socket:
         """A socket inside a place or an instance."""
-        return self._namespaces.socket(self._where(where), family, kind)
+        return self._namespaces.socket(self._where(where), family, kind, protocol)
 
     def spawn(self, where: str, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Starts a program inside a place or an instance; `options` as for subprocess.Popen. The caller ends it."""

@@ -1,0 +1,1 @@
+"""Tests of the fabric and of the hosts' services."""
