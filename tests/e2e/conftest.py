@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from evernat.lab import checks, client
+from evernat.lab import aws, checks, client
 from evernat.lab.checks import until
 from evernat.lab.client import Lab
 
@@ -70,14 +69,7 @@ class Deployed:
 
     def boto(self, service: str) -> Any:
         """A boto3 client of the lab."""
-        found = self.lab.environment()
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=found["AWS_ENDPOINT_URL"],
-            region_name=found["AWS_REGION"],
-            aws_access_key_id=found["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
-        )
+        return aws.client(service, self.lab.environment())
 
     def consoles(self) -> str:
         """The consoles of all nodes, for a failed test's message."""
@@ -107,6 +99,3 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             print(f"kept: lab {lab.name}, {directory}")
         else:
             client.down(lab.name)
-
-
-Wait = Callable[[Callable[[], Any], float], Any]

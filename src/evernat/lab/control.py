@@ -34,7 +34,7 @@ Handler = Callable[..., Answer]
 
 
 def _send(connection: socket.socket, message: Json, fds: Sequence[int] = ()) -> None:
-    data = json.dumps(message).encode()
+    data = json.dumps(message, default=str).encode()
     head = len(data).to_bytes(4, "big")
     if fds:
         connection.sendmsg([head], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])

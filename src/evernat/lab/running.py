@@ -9,27 +9,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import waitress
-from botocore.config import Config
 
 from evernat.lab import addresses, control, place
+from evernat.lab.aws import client
 from evernat.lab.cloud import Cloud, build_network
 from evernat.lab.computer import Computers
 from evernat.lab.control import Answer
 from evernat.lab.errors import LabError
 from evernat.lab.fabric import Fabric
+from evernat.lab.fabric.tools import FabricError
 from evernat.lab.metadata import Metadata
 from evernat.lab.profile import PROFILES
-from evernat.lab.services.spawn import spawn
+from evernat.lab.services import command
 from evernat.lab.world import Instance, World
 
 REGION = "us-west-2"
-USER_KEY, USER_SECRET = "lab", "lab"
 PLACES = ("internet", "isp", "router")
 
 
@@ -64,14 +64,14 @@ class Running:
             on_exit=self._guest_ended,
             profile=self.profile,
             log=log,
-            host_command=lambda host: services_command("client", host),
+            host_command=lambda host: command("client", host),
         )
         self.metadata = Metadata(self.cloud.world, self.cloud.credentials)
         self.servers = [
             serve(self.cloud.wsgi, [listener, self._listen("internet", addresses.API_HOST)], threads=24),
             serve(self.metadata, [self._listen("router", addresses.METADATA)], threads=8),
         ]
-        self.internet = spawn(self.fabric.place("internet"), services_command("internet", "internet"))
+        self.internet = self.fabric.spawn("internet", command("internet", "internet"))
         place.write(
             directory, place.LabFile(name, run_id, keeper, self.endpoint, REGION, latency, self.started)
         )
@@ -94,19 +94,15 @@ class Running:
 
     def client(self, service: str) -> Any:
         """A boto3 client of this lab."""
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=REGION,
-            aws_access_key_id=USER_KEY,
-            aws_secret_access_key=USER_SECRET,
-            config=Config(retries={"total_max_attempts": 3}),
-        )
+        return client(service, self.variables())
 
     def _follow(self, world: World) -> None:
         """Bring packets and machines in line with the world: what is gone goes before what is new comes."""
         self.computers.stop_gone(world)
-        self.fabric.apply(world)
+        try:
+            self.fabric.apply(world)
+        except FabricError as error:
+            log(f"the fabric is not what the cloud says: {error}")
         self.computers.start_new(world)
 
     def _guest_ended(self, instance_id: str, how: str) -> None:
@@ -183,15 +179,17 @@ class Running:
 
     def environment(self) -> Answer:
         """Variables for any AWS client."""
-        return Answer(
-            {
-                "AWS_ENDPOINT_URL": self.endpoint,
-                "AWS_REGION": REGION,
-                "AWS_DEFAULT_REGION": REGION,
-                "AWS_ACCESS_KEY_ID": USER_KEY,
-                "AWS_SECRET_ACCESS_KEY": USER_SECRET,
-            }
-        )
+        return Answer(self.variables())
+
+    def variables(self) -> dict[str, str]:
+        """Variables for any AWS client. The lab's user may do everything and signatures are not checked."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "lab",
+            "AWS_SECRET_ACCESS_KEY": "lab",
+        }
 
     def _instance(self, node: str) -> Instance:
         world = self.cloud.world()
@@ -264,7 +262,7 @@ class Running:
 
     def calls(self, since: float = 0.0) -> Answer:
         """The API calls seen since a time (Unix seconds)."""
-        return Answer([c.summary() for c in self.cloud.calls if c.time >= since])
+        return Answer([asdict(c) for c in list(self.cloud.calls) if c.time >= since])
 
     def console(self, node: str) -> Answer:
         """What a node wrote to its console so far."""
@@ -283,13 +281,9 @@ class Running:
         self.control.close()
         self.cloud.close()
         self.computers.close()
-        self.internet.kill()
+        self.internet.terminate()
+        self.internet.wait(5)
         self.fabric.close()
-
-
-def services_command(role: str, name: str) -> list[str]:
-    """The program that plays a host's services."""
-    return [sys.executable, "-m", "evernat.lab.services", "--role", role, "--name", name]
 
 
 def serve(app: Any, sockets: list[socket.socket], threads: int) -> Any:
