@@ -1,0 +1,36 @@
+"""Loads every module that registers handlers."""
+
+from __future__ import annotations
+
+from evernat.lab.cloud import (
+    ec2_addresses,
+    ec2_describe,
+    ec2_instances,
+    ec2_interfaces,
+    ec2_nat,
+    ec2_network,
+    ec2_routes,
+    ec2_tags,
+    ec2_templates,
+    images,
+    sts,
+)
+from evernat.lab.cloud.autoscaling import api_groups, api_hooks, api_instances, api_refresh
+
+LOADED = (
+    ec2_addresses,
+    ec2_describe,
+    ec2_instances,
+    ec2_interfaces,
+    ec2_nat,
+    ec2_network,
+    ec2_routes,
+    ec2_tags,
+    ec2_templates,
+    images,
+    sts,
+    api_groups,
+    api_hooks,
+    api_instances,
+    api_refresh,
+)
