@@ -57,7 +57,8 @@ class Agent:
     def __init__(self, config: Config, host: Host, cloud: Cloud):
         self.host, self.cloud = host, cloud
         self.nft = Nft(config.clients)
-        self.state = State(config, started=time.monotonic(), begun=time.monotonic())
+        now = time.monotonic()
+        self.state = State(config, since=now, started=now, begun=now)
         self.facts: dict[str, Any] = {"tools": "not looked at yet", "link": ""}
         self.times: dict[str, float] = {}
         self.hook = self.trouble = ""
@@ -184,14 +185,8 @@ def main(arguments: list[str]) -> int:
     """Run the daemon."""
     config = Config.parse(Path(arguments[0] if arguments else CONFIG).read_text())
     notify("READY=1")
-    metadata, host = Metadata(), None
-    while host is None:
-        try:
-            host = metadata.host()
-        except UnansweredError as error:
-            log("unknown", fact="host", reason=str(error))
-            notify("WATCHDOG=1")
-            time.sleep(0.5)
+    metadata = Metadata()
+    host = _host(metadata)
     log(
         "start",
         version=config.version,
@@ -202,3 +197,17 @@ def main(arguments: list[str]) -> int:
     agent = Agent(config, host, Cloud(host, metadata))
     while True:
         time.sleep(agent.turn())
+
+
+def _host(metadata: Metadata) -> Host:
+    """Wait for the metadata: after a reboot the network may come later than we do."""
+    said = ""
+    while True:
+        try:
+            return metadata.host()
+        except UnansweredError as error:
+            if said != str(error):
+                log("unknown", fact="host", reason=str(error))
+            said = str(error)
+            notify("WATCHDOG=1")
+            time.sleep(0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from typing import Any
 
 from .model import Host, Seen, State, Unknown
 
-FILE = Path("/run/evernat/status.json")
+FILE = Path(os.environ.get("RUNTIME_DIRECTORY", "/run/evernat"), "status.json")
 
 
 def report(
