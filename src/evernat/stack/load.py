@@ -47,12 +47,25 @@ def gateway_from(table: Mapping[str, Any], overrides: Mapping[str, Any] | None =
     try:
         return Gateway.model_validate({**table, **given})
     except ValidationError as found:
-        raise BadInput([_problem(error) for error in found.errors()]) from None
+        raise BadInput([_problem(error) for error in _distinct(found.errors())]) from None
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Gateway:
     """The gateway a file describes."""
     return gateway_from(read_table(path), overrides)
+
+
+def _distinct(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without "too short" for a list whose wrong items pydantic has left out."""
+    places = [error["loc"] for error in errors]
+
+    def follows(error: ErrorDetails) -> bool:
+        depth = len(error["loc"])
+        return error["type"] == "too_short" and any(
+            len(p) > depth and p[:depth] == error["loc"] for p in places
+        )
+
+    return [error for error in errors if not follows(error)]
 
 
 def _problem(error: ErrorDetails) -> Problem:

@@ -121,8 +121,8 @@ def changes(context: Context, version: TemplateVersion, *, tags: bool = True) ->
     have = dict(version.data)
     if not tags:
         wanted.pop("TagSpecifications")
-    extra = {key: None for key in OPTIONAL if key in have and key not in wanted}
-    return tuple(_differences(have, wanted | extra))
+    unset = [Change(key, "set", "(none)") for key in OPTIONAL if have.get(key) and key not in wanted]
+    return (*_differences(have, wanted), *unset)
 
 
 def removal(found: Found) -> list[Step]:
@@ -135,48 +135,43 @@ def removal(found: Found) -> list[Step]:
     return [Step("delete", "launch-template", template.id, (call,))]
 
 
-def _differences(have: Mapping[str, Any], want: Mapping[str, Any]) -> Iterator[Change]:
-    for key in want:
-        old, new = _canonical(key, have.get(key)), _canonical(key, want[key])
-        if not _covers(old, new):
-            yield Change(key, _shown(key, old), _shown(key, new))
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of everything inside; tag specifications by resource type and key, as their order means nothing."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(
+                _by_key(inner) if key in ("TagSpecifications", "Tags") else inner, f"{path}.{key}"
+            )
+    elif isinstance(value, (list, tuple)):
+        yield f"{path.lstrip('.')} count", len(value)
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}[{index}]")
+    else:
+        yield path.lstrip("."), value
 
 
-def _canonical(key: str, value: Any) -> Any:
-    """Lists whose order means nothing, in one order."""
-    if key == "TagSpecifications" and isinstance(value, list):
-        ordered = sorted(value, key=lambda s: str(s["ResourceType"]))
-        return [{**s, "Tags": sorted(s["Tags"], key=lambda t: str(t["Key"]))} for s in ordered]
+def _by_key(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        if all("ResourceType" in item for item in value):
+            return {item["ResourceType"]: {"Tags": item["Tags"]} for item in value}
+        return {item["Key"]: item["Value"] for item in value}
     return value
 
 
-def _covers(have: Any, want: Any) -> bool:
-    """Whether everything wanted is there; AWS may have added fields."""
-    if isinstance(want, Mapping):
-        return isinstance(have, Mapping) and all(_covers(have.get(k), v) for k, v in want.items())
-    if isinstance(want, list):
-        return isinstance(have, list) and len(have) == len(want) and all(map(_covers, have, want))
-    return bool(have == want)
+def _differences(have: Mapping[str, Any], want: Mapping[str, Any]) -> Iterator[Change]:
+    """Leaves that are wanted and differ. What AWS adds is left alone."""
+    there = dict(_leaves(have))
+    for path, value in _leaves(want):
+        if there.get(path) != value:
+            yield Change(path, _shown(path, there.get(path)), _shown(path, value))
 
 
-def _shown(key: str, value: Any) -> str:
+def _shown(path: str, value: Any) -> str:
     if value is None:
         return "(none)"
-    if key == "UserData" and isinstance(value, str):
-        return digest(value)
-    if isinstance(value, (Mapping, list, UserData, Ref)):
-        return _flat(value)
-    return str(value)
-
-
-def _flat(value: Any) -> str:
     if isinstance(value, (Ref, UserData)):
         return LATER
-    if isinstance(value, Mapping):
-        return " ".join(f"{k}={_flat(v)}" for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_flat(v) for v in value)
-    return str(value)
+    return digest(value) if path == "UserData" else str(value)
 
 
 def digest(user_data: str) -> str:

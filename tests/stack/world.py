@@ -1,0 +1,226 @@
+"""What the stack's tests share: a cloud whose time they turn, an agent played by API calls, an inventory."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import waitress
+
+from evernat.lab.cloud import Cloud, Network, build_network
+from evernat.lab.profile import NONE
+from evernat.stack import names
+from evernat.stack.api import Api
+from evernat.stack.load import gateway_from
+from evernat.stack.spec import Gateway
+
+REGION = "us-west-2"
+CLIENTS = ("ec2", "iam", "autoscaling", "ssm", "sts")
+
+
+class LabClock:
+    """Time that passes only when somebody sleeps; the cloud and the agent get on with their work meanwhile."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.work: list[Callable[[], None]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        for work in list(self.work):
+            work()
+
+
+class World:
+    """One cloud with the article's network, for one test."""
+
+    def __init__(self, server: Server) -> None:
+        self.clock = LabClock()
+        self.cloud = Cloud(NONE, clock=self.clock.now, sleep=lambda _seconds: None)
+        self.server = server
+        server.cloud = self.cloud
+        self.network: Network = build_network(server.client)
+        self.settle()
+        self.agent_works = True
+        self.clock.work += [self.turn]
+        self.before = self.inventory()
+
+    def api(self, region: str = REGION) -> Api:
+        """The way in for the code under test; clients are shared, making them is slow."""
+        api = Api(boto3.Session(region_name=region), clock=self.clock)
+        if region == REGION:
+            api._clients = self.server.clients(api)
+        return api
+
+    def client(self, service: str) -> Any:
+        """A plain boto3 client."""
+        return self.server.client(service)
+
+    def turn(self) -> None:
+        """One turn of the world: the cloud's background, then the agent."""
+        self.cloud.tick()
+        if self.agent_works:
+            self.agent()
+
+    def settle(self) -> None:
+        """Let everything happen that happens by itself."""
+        for _ in range(6):
+            self.clock.sleep(1.0)
+
+    def agent(self) -> None:
+        """What the node's agent does, seen from the API: take the free interface, then complete the launch hook."""
+        ec2, scaling = self.client("ec2"), self.client("autoscaling")
+        waiting = [
+            (group["AutoScalingGroupName"], member["InstanceId"])
+            for group in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+            for member in group["Instances"]
+            if member["LifecycleState"] == "Pending:Wait"
+        ]
+        for group, instance in waiting:
+            stack = group.removeprefix("evernat-")
+            mine = [
+                {"Name": f"tag:{names.STACK_TAG}", "Values": [stack]},
+                {"Name": "tag:evernat:part", "Values": ["interface"]},
+            ]
+            running = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+            free = [
+                i
+                for i in ec2.describe_network_interfaces(Filters=mine)["NetworkInterfaces"]
+                if i["Status"] == "available"
+            ]
+            here = [i for i in free if i["SubnetId"] == running["SubnetId"]]
+            if running["State"]["Name"] != "running" or not here:
+                continue
+            interface = here[0]["NetworkInterfaceId"]
+            ec2.attach_network_interface(NetworkInterfaceId=interface, InstanceId=instance, DeviceIndex=1)
+            scaling.complete_lifecycle_action(
+                AutoScalingGroupName=group,
+                LifecycleHookName=names.HOOK,
+                InstanceId=instance,
+                LifecycleActionResult="CONTINUE",
+            )
+
+    def gateway(self, **fields: Any) -> Gateway:
+        """The article's gateway in this network."""
+        return gateway_from({**self.table(), **fields})
+
+    def table(self) -> dict[str, Any]:
+        """The same as it stands in a file."""
+        return {
+            "name": "main",
+            "region": REGION,
+            "vpc_id": self.network.vpc_id,
+            "public_subnet": self.network.public_subnet_ids[0],
+            "private_subnets_cidr_blocks": list(self.network.private_cidrs),
+            "private_route_table_ids": list(self.network.private_route_table_ids),
+        }
+
+    def inventory(self) -> dict[str, Any]:
+        """Everything the account has, by the API's own listings; whatever is left over shows here, tagged or not."""
+        ec2, iam, scaling = self.client("ec2"), self.client("iam"), self.client("autoscaling")
+        instances = [i for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]]
+        return {
+            "instances": sorted(i["InstanceId"] for i in instances if i["State"]["Name"] != "terminated"),
+            "interfaces": sorted(
+                i["NetworkInterfaceId"] for i in ec2.describe_network_interfaces()["NetworkInterfaces"]
+            ),
+            "addresses": sorted(a["AllocationId"] for a in ec2.describe_addresses()["Addresses"]),
+            "security groups": {
+                g["GroupId"]: (_plain(g["IpPermissions"]), _plain(g["IpPermissionsEgress"]))
+                for g in ec2.describe_security_groups()["SecurityGroups"]
+            },
+            "templates": sorted(
+                t["LaunchTemplateId"] for t in ec2.describe_launch_templates()["LaunchTemplates"]
+            ),
+            "groups": sorted(
+                g["AutoScalingGroupName"] for g in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+            ),
+            "roles": sorted(r["RoleName"] for r in iam.list_roles()["Roles"]),
+            "profiles": sorted(
+                p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]
+            ),
+            "routes": {
+                t["RouteTableId"]: (_plain(t["Routes"]), _plain(t["Tags"]))
+                for t in ec2.describe_route_tables()["RouteTables"]
+            },
+        }
+
+    def made(self) -> dict[str, Any]:
+        """What is there now and was not there before."""
+        now = self.inventory()
+        return {
+            kind: [thing for thing in now[kind] if thing not in self.before[kind]]
+            for kind in now
+            if isinstance(now[kind], list)
+        } | {
+            "security groups": [g for g in now["security groups"] if g not in self.before["security groups"]]
+        }
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+class Server:
+    """Serves whichever cloud is current on loopback, and keeps clients, which are slow to make."""
+
+    def __init__(self) -> None:
+        self.cloud: Cloud | None = None
+        self.after: Callable[[dict[str, Any]], None] = lambda _environ: None
+        self._server = waitress.create_server(self._app, host="127.0.0.1", port=0, threads=8)
+        self._clients: dict[str, Any] = {}
+        self._ours: dict[str, Any] = {}
+        self.url = f"http://127.0.0.1:{self._server.effective_port}"
+        threading.Thread(target=self._server.run, daemon=True).start()
+
+    def _app(self, environ: dict[str, Any], start_response: Any) -> Any:
+        assert self.cloud is not None
+        answer = self.cloud.wsgi(environ, start_response)
+        self.after(environ)
+        return answer
+
+    def client(self, service: str) -> Any:
+        """A plain boto3 client."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(service, region_name=REGION)  # type: ignore[call-overload]
+        return self._clients[service]
+
+    def clients(self, api: Api) -> dict[str, Any]:
+        """The clients that `Api` would make."""
+        if not self._ours:
+            for service in CLIENTS:
+                api.client(service)
+            self._ours = api._clients
+        return self._ours
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.close()
+
+
+@contextmanager
+def serving(monkeypatch: Any) -> Iterator[Server]:
+    """A server, with the environment pointing boto3 at it."""
+    server = Server()
+    settings = {
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_ACCESS_KEY_ID": "AKIALABLABLABLABLABL",
+        "AWS_SECRET_ACCESS_KEY": "lab",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    }
+    for key, value in settings.items():
+        monkeypatch.setenv(key, value)
+    try:
+        yield server
+    finally:
+        server.close()
