@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import socket
@@ -111,10 +110,8 @@ class Lab:
             check=True, pass_fds=(namespace.fd, self._router.fd),
         )  # fmt: skip
         address = instance.private_address
-        with contextlib.suppress(subprocess.CalledProcessError):
-            self._router.ip(f"route del {address}/32\n")
         self._router.ip(
-            f"link set {port} up\naddress add 10.0.0.1/32 dev {port}\nroute add {address}/32 dev {port}\n"
+            f"link set {port} up\naddress add 10.0.0.1/32 dev {port}\nroute replace {address}/32 dev {port}\n"
         )
         namespace.ip(
             f"address add {address}/32 dev ens5\nlink set ens5 up\n"
@@ -178,12 +175,12 @@ class Lab:
 
 
 def instance(
-    user_data: bytes | str = b"", id: str = "i-0000000000000001", last: int = 10, **more: Any
-) -> Instance:  # noqa: A002
+    user_data: bytes | str = b"", name: str = "i-0000000000000001", last: int = 10, **more: Any
+) -> Instance:
     """A running instance with address 10.0.0.`last`."""
     data = user_data.encode() if isinstance(user_data, str) else user_data
     values: dict[str, Any] = {
-        "state": "running", "zone": "us-west-2a", "subnet_id": "subnet-1", "instance_type": "t4g.nano", "image_id": "ami-1",
-        "private_address": f"10.0.0.{last}", "user_data": data,
+        "id": name, "state": "running", "zone": "us-west-2a", "subnet_id": "subnet-1", "instance_type": "t4g.nano",
+        "image_id": "ami-1", "private_address": f"10.0.0.{last}", "user_data": data,
     }  # fmt: skip
-    return Instance(id=id, **{**values, **more})
+    return Instance(**{**values, **more})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
+from evernat.lab.computer.guest import kernel
 from evernat.lab.computer.skeleton import Skeleton
 
 
@@ -61,6 +63,31 @@ class Box:
         remove_tree(self._directory)
 
 
+def place_for_files(directory: Path) -> bool:
+    """Make sure that overlayfs can keep its upper layers in a directory; answers whether that took a mount over it.
+
+    Another overlay (the root of most containers) cannot; memory always can.
+    """
+    probe = directory / "probe"
+    layers = [probe / name for name in ("lower", "upper", "work", "tree")]
+    for each in layers:
+        each.mkdir(parents=True)
+    lower, upper, work, tree = layers
+    marks = ",userxattr" if in_user_namespace() else ""
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}{marks}"
+    # In a mount namespace of its own, so that nothing stays when this process is killed right here.
+    tried = subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "overlay", "overlay", "-o", options, str(tree)],
+        capture_output=True,
+        check=False,
+    )
+    remove_tree(probe)
+    if tried.returncode == 0:
+        return False
+    kernel.mount("tmpfs", str(directory), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=700")
+    return True
+
+
 def in_user_namespace() -> bool:
     """Whether this process is root only of a user namespace."""
     return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
@@ -70,7 +97,7 @@ def remove_tree(path: Path) -> None:
     """Delete a tree, also where overlayfs left directories that nobody may enter and the user is an ordinary one."""
     if not path.exists():
         return
-    for folder in path.glob("*/work"):
-        for inner in folder.iterdir():
+    for folder in (path / "work", *path.glob("*/work")):
+        for inner in folder.iterdir() if folder.is_dir() else ():
             inner.chmod(stat.S_IRWXU)
     shutil.rmtree(path)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from evernat.lab.computer.box import Box, remove_tree
+from evernat.lab.computer.box import Box, place_for_files, remove_tree
+from evernat.lab.computer.guest import kernel
 from evernat.lab.computer.host import HostMachine
 from evernat.lab.computer.machine import How, Machine
 from evernat.lab.computer.skeleton import Skeleton
@@ -33,7 +34,7 @@ class Slot:
 
 
 class Computers:
-    """Starts and stops machines as the World says. The two methods that follow it are called in turn, under one lock."""
+    """Starts and stops machines as the World says. The two methods that follow it are called one at a time."""
 
     def __init__(
         self,
@@ -43,20 +44,24 @@ class Computers:
         profile: Profile,
         log: Callable[[str], None] = print,
         host_command: Callable[[str], list[str]] = lambda name: ["sleep", "infinity"],
+        system: Callable[[str], str] = lambda image_id: "al2023",
     ) -> None:
         """`directory` is made here and removed by `close`. `netns` is asked after the World's instance is wired.
 
         `on_exit` is called from a machine's own thread when the instance went down by itself. `host_command` is what
-        an instance with a `host` name runs instead of booting.
+        an instance with a `host` name runs instead of booting. `system` says which of `skeleton.SYSTEMS` an image has.
         """
         self._netns, self._on_exit, self._profile, self._log = netns, on_exit, profile, log
         self._host_command = host_command
+        self._system = system
         self._directory = directory
         self._boxes = directory / "boxes"
         self._consoles = directory / "consoles"
         for each in (self._boxes, self._consoles):
             each.mkdir(parents=True)
-        self._skeleton = Skeleton(directory / "image", profile.package_install)
+        self._mounted = place_for_files(self._boxes)
+        self._skeletons: dict[str, Skeleton] = {}
+        self._skeleton("al2023")
         self._slots: dict[str, Slot] = {}
         self._files: dict[str, Box] = {}
         self._lock = threading.Lock()
@@ -114,7 +119,15 @@ class Computers:
             machine.wait(_LAST_WAIT)
         for box in self._boxes.iterdir():
             remove_tree(box)
+        if self._mounted:
+            kernel.unmount(str(self._boxes))
         remove_tree(self._directory)
+
+    def _skeleton(self, system: str) -> Skeleton:
+        if system not in self._skeletons:
+            directory = self._directory / f"image-{system}"
+            self._skeletons[system] = Skeleton(directory, self._profile.package_install, system)
+        return self._skeletons[system]
 
     def _stop_if_gone(self, slot: Slot, instance: Instance | None) -> None:
         if instance is not None and instance.state == "running" and not instance.powered:
@@ -142,16 +155,17 @@ class Computers:
         console = self.console(instance.id)
         if instance.host:
             return HostMachine(self._host_command(instance.host), netns, console, self._log, before)
+        skeleton = self._skeleton(self._system(instance.image_id))
         if instance.id not in self._files:
             hostname = f"ip-{instance.private_address.replace('.', '-')}.{region}.compute.internal"
-            self._files[instance.id] = Box(self._boxes, self._skeleton, instance.id, hostname)
+            self._files[instance.id] = Box(self._boxes, skeleton, instance.id, hostname)
 
         def ended(how: How) -> None:
             self._on_exit(instance.id, how)
 
         return SmallMachine(
             self._files[instance.id],
-            self._skeleton,
+            skeleton,
             netns,
             self._profile.boot,
             console,

@@ -1,4 +1,4 @@
-"""The seam between an instance and how it boots: a second kind, with real systemd and cloud-init, goes behind it too."""
+"""The seam between an instance and how it boots; a kind with real systemd and cloud-init goes behind it too."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The stock image: the file tree every instance starts from, built once per lab and never written to again.
 
-It is the lower layer of an instance's own overlay, so it must be a directory of ours: as root `/` itself would show the
-machine's files, and a user namespace may not stack on it. Programs and libraries are the machine's own, shown read-only;
-`bin` and `sbin` get a layer that hides what the image has not (nftables, conntrack, iptables) and what would talk to the
-machine's own service manager.
+It is the lower layer of an instance's own overlay, so it must be a directory of ours: as root `/` itself would show
+the machine's files, and a user namespace may not stack on it. Programs and libraries are the machine's own, shown
+read-only; `bin` and `sbin` get a layer that hides what the image has not (nftables, conntrack, iptables) and what would
+talk to the machine's own service manager.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -34,6 +36,28 @@ PACKAGES = {
 }
 """Packages that are not on the image, by the names Amazon Linux and Debian give them, and their programs."""
 
+
+class System(NamedTuple):
+    """What one distribution's image differs in."""
+
+    installers: tuple[str, ...]
+    os_release: str
+
+
+SYSTEMS = {
+    "al2023": System(
+        ("dnf", "yum"),
+        'NAME="Amazon Linux"\nVERSION="2023"\nID="amzn"\nID_LIKE="fedora"\nVERSION_ID="2023"\n'
+        'PLATFORM_ID="platform:al2023"\nPRETTY_NAME="Amazon Linux 2023 (lab)"\n',
+    ),
+    "debian": System(
+        ("apt-get", "apt"),
+        'NAME="Debian GNU/Linux"\nVERSION="13 (trixie)"\nVERSION_CODENAME=trixie\nID=debian\nVERSION_ID="13"\n'
+        'PRETTY_NAME="Debian GNU/Linux 13 (lab)"\n',
+    ),
+}
+"""The systems the lab's machines pass for."""
+
 _HIDDEN_TOO = (
     "iptables-nft",
     "iptables-legacy",
@@ -42,23 +66,16 @@ _HIDDEN_TOO = (
     "xtables-nft-multi",
     "apt",
     "apt-get",
+    "dnf",
+    "yum",
 )
 _SHIMS = {
-    "bin": ("systemctl", "journalctl", "dnf", "yum", "cloud-init"),
+    "bin": ("systemctl", "journalctl", "cloud-init"),
     "sbin": ("shutdown", "poweroff", "reboot", "halt"),
 }
 _MACHINE_FILES = ("bin", "sbin")
 
 _FILES = {
-    "etc/os-release": """\
-        NAME="Amazon Linux"
-        VERSION="2023"
-        ID="amzn"
-        ID_LIKE="fedora"
-        VERSION_ID="2023"
-        PLATFORM_ID="platform:al2023"
-        PRETTY_NAME="Amazon Linux 2023 (lab)"
-        """,
     "etc/passwd": """\
         root:x:0:0:root:/root:/bin/bash
         bin:x:1:1:bin:/bin:/sbin/nologin
@@ -83,6 +100,15 @@ _FILES = {
         """,
     "etc/resolv.conf": "# The lab has no name server.\n",
     "etc/profile": "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin\n",
+    # Run before the instance's root is entered, by its path on this side.
+    ".lab/enter": """\
+        import os, sys
+
+        sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+        from guest.enter import main
+
+        main(sys.argv[1])
+        """,
     ".lab/init": """\
         import sys
 
@@ -114,8 +140,9 @@ from guest.shims.main import main
 sys.exit(main())
 """
 _FOLDERS = (
-    "dev", "proc", "sys", "run", "tmp", "mnt", "opt", "srv", "root", "home/ec2-user", "boot", "usr/local/bin", "usr/local/sbin",
-    "usr/local/lib", "usr/local/share", "var/lib/cloud/instances", "var/log", "var/tmp", "var/cache", "var/spool",
+    "dev", "proc", "sys", "run", "tmp", "mnt", "opt", "srv", "root", "home/ec2-user", "boot", "usr/local/bin",
+    "usr/local/sbin", "usr/local/lib", "usr/local/share", "var/lib/cloud/instances", "var/log", "var/tmp",
+    "var/cache", "var/spool",
     "etc/systemd/system", "etc/modules-load.d", "etc/sysctl.d", ".lab/units", ".lab/bin", ".lab/machine",
 )  # fmt: skip
 
@@ -123,8 +150,9 @@ _FOLDERS = (
 class Skeleton:
     """The image on disk: `root` and one layer for each directory of programs, and what to bind over it."""
 
-    def __init__(self, directory: Path, install_seconds: float) -> None:
-        """Build it in `directory`, which must not exist."""
+    def __init__(self, directory: Path, install_seconds: float, system: str = "al2023") -> None:
+        """Build it in `directory`, which must not exist. `system` is a key of `SYSTEMS`."""
+        self._system = SYSTEMS[system]
         self.root = directory / "root"
         self.layers: dict[str, Path] = {}
         self.binds: list[tuple[str, str]] = []
@@ -132,6 +160,7 @@ class Skeleton:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         for name, text in _FILES.items():
             (self.root / name).write_text(textwrap.dedent(text))
+        (self.root / "etc/os-release").write_text(self._system.os_release)
         (self.root / "root").chmod(0o700)
         (self.root / "var/tmp").chmod(0o1777)
         (self.root / "var/run").symlink_to("/run")
@@ -153,7 +182,7 @@ class Skeleton:
         (self.root / "etc/mtab").symlink_to("/proc/self/mounts")
 
     def _machine_usr(self) -> None:
-        """Bind everything of /usr but `local`; `/bin`, `/lib` and their like are links or directories as on the machine."""
+        """Bind everything of /usr but `local`; `/bin`, `/lib` and their like are what they are here."""
         for source in sorted(Path("/usr").iterdir()):
             if source.name != "local":
                 self._show(source)
@@ -182,7 +211,7 @@ class Skeleton:
             if os.path.lexists(machine / program) and not os.path.lexists(layer / program):
                 # Character device 0:0 is overlayfs's mark for "not here"; anybody may make one since Linux 5.8.
                 os.mknod(layer / program, stat.S_IFCHR | 0o600, os.makedev(0, 0))
-        for shim in _SHIMS[name]:
+        for shim in (*_SHIMS[name], *(self._system.installers if name == "bin" else ())):
             _shim(layer / shim)
 
     def _guest(self, install_seconds: float) -> None:
@@ -197,10 +226,21 @@ class Skeleton:
             "packages": {name: [_where(each) for each in programs] for name, programs in PACKAGES.items()},
         }
         (lab / "packages.json").write_text(json.dumps(catalogue, indent=2))
+        # Instances run without writing byte code, and none of them should compile for itself.
+        compile_all = [
+            "/usr/bin/python3",
+            "-EsSB",
+            "-m",
+            "compileall",
+            "-q",
+            str(lab / "guest"),
+            str(lab / "yaml"),
+        ]
+        subprocess.run(compile_all, check=True)
 
     def enter_program(self) -> str:
         """The first program of a machine, by its path on this side."""
-        return str(self.root / ".lab/guest/enter.py")
+        return str(self.root / ".lab/enter")
 
 
 def _shim(path: Path) -> None:
@@ -218,4 +258,4 @@ def _where(program: str) -> str:
 
 def _unreadable(folder: str, names: list[str]) -> list[str]:
     """Private keys and their like, which an ordinary user may not read (and root should not spread)."""
-    return [name for name in names if name == "private" or not os.access(os.path.join(folder, name), os.R_OK)]
+    return [name for name in names if name == "private" or not os.access(Path(folder, name), os.R_OK)]

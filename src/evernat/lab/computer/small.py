@@ -21,7 +21,7 @@ from evernat.lab.computer.skeleton import Skeleton
 _GRACE = 10.0
 """Seconds a machine may take to go down in order before the plug is pulled."""
 
-# How unshare reports reboot(2) inside: SIGHUP for restart, SIGINT for power-off (reboot(2), "behavior inside PID namespaces").
+# How unshare reports reboot(2) inside: SIGHUP for restart, SIGINT for power-off (reboot(2), "PID namespaces").
 _REBOOT_CALL = {
     -signal.SIGHUP: "reboot",
     128 + signal.SIGHUP: "reboot",

@@ -21,17 +21,24 @@ class Credentials(Protocol):
     """Temporary credentials of a role; `expiration` is ISO 8601 in UTC."""
 
     @property
-    def access_key_id(self) -> str: ...
+    def access_key_id(self) -> str:
+        """AccessKeyId."""
+
     @property
-    def secret_access_key(self) -> str: ...
+    def secret_access_key(self) -> str:
+        """SecretAccessKey."""
+
     @property
-    def token(self) -> str: ...
+    def token(self) -> str:
+        """Token."""
+
     @property
-    def expiration(self) -> str: ...
+    def expiration(self) -> str:
+        """Expiration."""
 
 
 def architecture(instance_type: str) -> str:
-    """`arm64` or `x86_64`, by the type's name: Graviton families have a `g` after the generation (t4g, c7gn), and a1."""
+    """`arm64` or `x86_64`, by the type's name: a1, and families with a `g` after the generation (t4g, c7gn)."""
     family = instance_type.partition(".")[0]
     graviton = family == "a1" or re.fullmatch(r"[a-z]+\d+g[a-z]*", family)
     return "arm64" if graviton else "x86_64"
@@ -222,7 +229,7 @@ def _public_name(public_address: str, region: str) -> str:
 
 
 def find(tree: Node, path: str) -> str | bytes | None:
-    """What is at a path; a directory answers its entries, each directory among them with a slash. None: nothing there."""
+    """What is at a path, None for nothing; a directory answers its entries, directories among them with a slash."""
     node = tree
     for word in [each for each in path.split("/") if each]:
         if not isinstance(node, Mapping) or word not in node:

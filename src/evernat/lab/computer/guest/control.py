@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from . import unitfile
-from .journal import FILE
 from .loop import Loop
 from .manager import Manager
+from .places import CONTROL, JOURNAL
 from .service import Service
 from .unitfile import UnitError, canonical
 
-SOCKET = "/run/systemd/private"
 _ETC = Path("/etc/systemd/system")
 
 Answer = dict[str, Any]
@@ -38,9 +37,9 @@ class Control:
         self._loop = loop
         self._manager = manager
         self._power = power
-        Path(SOCKET).parent.mkdir(parents=True, exist_ok=True)
+        Path(CONTROL).parent.mkdir(parents=True, exist_ok=True)
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._server.bind(SOCKET)
+        self._server.bind(CONTROL)
         self._server.listen(64)
         loop.watch(self._server.fileno(), self._accept)
 
@@ -240,12 +239,12 @@ def _properties(service: Service) -> dict[str, str]:
         "ActiveState": service.active,
         "SubState": service.sub,
         "Result": service.result,
-        "MainPID": str(service.main),
+        "MainPID": str(service.processes.main),
         "ExecMainStatus": str(abs(service.exit_status)),
         "NRestarts": str(service.restarts),
         "StatusText": service.status_text,
         "Type": service.settings.type,
-        "InvocationID": service.invocation,
+        "InvocationID": service.processes.invocation,
         "FragmentPath": str(unitfile.find(service.settings.name) or ""),
     }
 
@@ -260,14 +259,14 @@ def _describe(service: Service) -> str:
     ]
     if service.result != "success":
         lines.append(f"     Result: {service.result}")
-    if service.main:
-        lines.append(f"   Main PID: {service.main}")
+    if service.processes.main:
+        lines.append(f"   Main PID: {service.processes.main}")
     if service.status_text:
         lines.append(f'     Status: "{service.status_text}"')
     with contextlib.suppress(OSError):
         mine = [
             line.split("\t", 3)
-            for line in FILE.read_text(errors="replace").splitlines()
+            for line in JOURNAL.read_text(errors="replace").splitlines()
             if f"\t{name}\t" in line
         ]
         lines += ["", *(f"{time} {identifier}: {text}" for time, _, identifier, text in mine[-10:])]

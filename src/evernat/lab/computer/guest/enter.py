@@ -1,20 +1,16 @@
 """First program in the new namespaces: puts the instance's file tree together, enters it, becomes `init`.
 
-Run as `enter.py JSON`, see `Layout`. It sees the machine's files; what it executes sees only the instance's.
+Its argument is JSON, see `Layout`. It sees the machine's files; what it executes sees only the instance's.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-# Run by its path, outside of any package.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from guest import kernel
+from . import kernel
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "net/tun")
 _DEVICE_LINKS = {
@@ -40,8 +36,8 @@ class Layer(NamedTuple):
 class Layout(NamedTuple):
     """What the instance is made of.
 
-    `layers` in order, the first is the root; `binds` are directories of the machine and where they are shown, read-only;
-    `user_namespace` whether overlayfs has to keep its marks in `user.` attributes; `init` is handed on to init.
+    `layers` in order, the first is the root; `binds` are directories of the machine and where they are shown
+    read-only; `user_namespace` whether overlayfs has to keep its marks in `user.` attributes; `init` is handed on.
     """
 
     root: str
@@ -80,8 +76,8 @@ def _devices(root: str) -> None:
 def _proc(root: str) -> None:
     """A /proc of the instance's own processes.
 
-    As root an instance could set the machine's own kernel parameters or press its sysrq key through it: both are closed;
-    the network's parameters stay open, they are the instance's own. The boot id is the instance's, as on real hardware.
+    As root an instance could set the machine's own kernel parameters or press its sysrq key through it: both are
+    closed. The network's parameters stay open: they are the instance's own. So is the boot id, as on real hardware.
     """
     proc = root + "/proc"
     kernel.mount("proc", proc, "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
@@ -128,7 +124,3 @@ def main(argument: str) -> None:
     for capability in (kernel.CAP_SYS_RAWIO, kernel.CAP_SYS_TIME, kernel.CAP_MKNOD):
         kernel.drop_capability(capability)
     os.execv("/usr/bin/python3", ["/usr/bin/python3", "-EsSB", "/.lab/init", layout.init])  # noqa: S606
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

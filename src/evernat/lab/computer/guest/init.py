@@ -24,7 +24,7 @@ _LAST_WORDS = 0.5
 
 
 class Init:
-    """The instance's life. `lab` is the socket to the lab: JSON lines; when it closes, the lab is gone and so is this."""
+    """The instance's life. `lab` is the socket to the lab: JSON lines; when it closes, this ends with the lab."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._lab = socket.socket(fileno=config["control"])

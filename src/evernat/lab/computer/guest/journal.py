@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .loop import Loop
+from .places import JOURNAL
 
-FILE = Path("/var/log/journal.log")
 _LIMIT = 8 << 20
 
 
@@ -19,7 +19,7 @@ class Journal:
     The console is standard output of init; every line goes there as well.
     """
 
-    def __init__(self, file: Path = FILE) -> None:
+    def __init__(self, file: Path = JOURNAL) -> None:
         self._file = file
         file.parent.mkdir(parents=True, exist_ok=True)
         self._out = file.open("a", buffering=1, errors="replace")

@@ -40,6 +40,11 @@ def bind(source: str, target: str, read_only: bool = False) -> None:
         make_read_only(target)
 
 
+def unmount(target: str) -> None:
+    """Take a mount away, now for new users and altogether when its last user is gone."""
+    _check(_libc.umount2(target.encode(), _MNT_DETACH), f"unmount {target}")
+
+
 class _MountAttributes(ctypes.Structure):
     _fields_ = (
         ("set", ctypes.c_uint64),

@@ -32,12 +32,7 @@ class Manager:
         self.services: dict[str, Service] = {}
         self._journal = journal
         self._jobs: dict[str, Job] = {}
-        self._listeners: list[Callable[[Service], None]] = []
-        self._env = Env(loop, journal, self._settled)
-
-    def on_change(self, call: Callable[[Service], None]) -> None:
-        """Tell of each change of state of any service."""
-        self._listeners.append(call)
+        self._env = Env(loop, journal)
 
     def service(self, name: str) -> Service:
         """The service by that name, loaded when it is not. Raises UnitError when there is none, or it is broken."""
@@ -51,7 +46,7 @@ class Manager:
         return sorted(path.name for path in WANTS.glob("*.service")) if WANTS.is_dir() else []
 
     def daemon_reload(self) -> None:
-        """Read the files of all known units again; running processes stay as they are. Broken ones keep what they had."""
+        """Read the files of all known units again; processes stay as they are, broken units keep what they had."""
         for name, service in list(self.services.items()):
             try:
                 file = unitfile.load(name)
@@ -180,7 +175,3 @@ class Manager:
         for done in job.waiters:
             done(why)
         self._run_jobs()
-
-    def _settled(self, service: Service) -> None:
-        for call in self._listeners:
-            call(service)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .loop import Loop
 from .manager import Manager
-from .service import NOTIFY_SOCKET
+from .places import NOTIFY
 
 
 class Notify:
@@ -16,11 +16,11 @@ class Notify:
 
     def __init__(self, loop: Loop, manager: Manager) -> None:
         self._manager = manager
-        Path(NOTIFY_SOCKET).parent.mkdir(parents=True, exist_ok=True)
+        Path(NOTIFY).parent.mkdir(parents=True, exist_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.bind(NOTIFY_SOCKET)
-        Path(NOTIFY_SOCKET).chmod(0o777)
+        self._socket.bind(NOTIFY)
+        Path(NOTIFY).chmod(0o777)
         loop.watch(self._socket.fileno(), self._ready)
 
     def _ready(self) -> None:
@@ -30,6 +30,6 @@ class Notify:
             line.split("=", 1) for line in data.decode(errors="replace").splitlines() if "=" in line
         )
         for service in self._manager.services.values():
-            if service.owns(pid):
+            if service.heeds(pid):
                 service.notified(message)
                 return

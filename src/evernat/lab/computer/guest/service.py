@@ -1,27 +1,24 @@
 """One service: from a start to its end and perhaps back again, as systemd.service(5) has it.
 
-inactive --start--> start-pre -> start -> (start-post) -> running | exited
-running --stop or end--> stop -> stop-sigterm -> stop-sigkill -> stop-post -> dead | failed | auto-restart -> start-pre
+dead --start--> start-pre -> start -> start-post -> running | exited
+running --stop, or its end--> stop -> stop-sigterm -> stop-sigkill -> stop-post -> dead | failed | auto-restart
+auto-restart --RestartSec--> start-pre
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
 import time
-import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
 from . import spawn
 from .journal import Journal
 from .loop import Loop, Timer
-from .settings import Command, Settings, read_environment_files, unmet_condition
-from .unitfile import UnitError, expand
-
-NOTIFY_SOCKET = "/run/systemd/notify"
+from .processes import Processes
+from .settings import Command, Settings, unmet_condition
 
 Done = Callable[[str], None]
 """Called with an empty string, or with why it did not work."""
@@ -35,14 +32,14 @@ STATES = {
 
 # Which ends each Restart= setting answers with a new start (the table in systemd.service(5)).
 _RESTART_ON = {
-    "no": set(),
-    "always": {"success", "exit-code", "signal", "timeout", "watchdog", "resources"},
-    "on-success": {"success"},
-    "on-failure": {"exit-code", "signal", "timeout", "watchdog", "resources"},
-    "on-abnormal": {"signal", "timeout", "watchdog"},
-    "on-abort": {"signal"},
-    "on-watchdog": {"watchdog"},
-}  # type: dict[str, set[str]]
+    "no": (),
+    "always": ("success", "exit-code", "signal", "timeout", "watchdog"),
+    "on-success": ("success",),
+    "on-failure": ("exit-code", "signal", "timeout", "watchdog"),
+    "on-abnormal": ("signal", "timeout", "watchdog"),
+    "on-abort": ("signal",),
+    "on-watchdog": ("watchdog",),
+}
 
 _CLEAN_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 _LOOK_AGAIN = 0.02
@@ -53,88 +50,74 @@ class Env(NamedTuple):
 
     loop: Loop
     journal: Journal
-    settled: Callable[[Service], None]
-    """Told after each change of state."""
 
 
 class Service:
-    """A service and its processes."""
+    """A service. `sub` is systemd's SubState; `result` why it last ended."""
 
     def __init__(self, settings: Settings, env: Env) -> None:
         self.settings = settings
+        self.processes = Processes(env.loop, env.journal)
         self.sub = "dead"
         self.result = "success"
         self.status_text = ""
-        self.main = 0
         self.exit_status = 0
         self.restarts = 0
         self.since = time.time()
-        self.invocation = ""
         self._env = env
-        self._control = 0
         self._timers: dict[str, Timer] = {}
         self._started: list[Done] = []
         self._stopped: list[Done] = []
         self._starts: list[float] = []
-        self._leaders: list[int] = []
         self._wanted = False
         self._ready = False
-        self._after_stop: Callable[[], None] | None = None
+        self._start_after_stop = False
         env.loop.on_reap(self._check_gone)
-
-    # --- what others see
 
     @property
     def active(self) -> str:
         """systemd's ActiveState."""
         return STATES[self.sub]
 
-    def owns(self, pid: int) -> bool:
-        """Whether a notification from this process is to be heeded (NotifyAccess=)."""
-        access = self.settings.notify_access
-        if access == "main" and self.settings.type != "notify" and not self.settings.watchdog:
+    def heeds(self, pid: int) -> bool:
+        """Whether a notification from this process counts (NotifyAccess=)."""
+        access, processes = self.settings.notify_access, self.processes
+        if access == "none" or not pid:
             return False
-        if pid in (self.main, self._control) and pid:
-            return access != "none"
-        return access == "all" and bool(self.invocation) and pid in self.processes()
+        if pid == processes.main or (access in ("exec", "all") and pid == processes.control):
+            return True
+        return access == "all" and pid in processes.all()
 
-    def processes(self) -> list[int]:
-        """All living processes of this service."""
-        return spawn.members(self.invocation, self._leaders) if self.invocation else []
-
-    # --- orders
+    # Orders
 
     def start(self, done: Done) -> None:
         """Begin to start; `done` is called when it is up (as its type defines that), or cannot be."""
-        if self.sub in ("running", "exited", "reload"):
+        if self.active in ("active", "reloading"):
             done("")
             return
         self._wanted = True
         self._started.append(done)
-        if self.sub in ("dead", "failed", "auto-restart"):
-            self._cancel("restart")
+        if self.active == "deactivating":
+            self._start_after_stop = True
+        elif self.sub in ("dead", "failed", "auto-restart"):
             self._begin()
-        elif self.active == "deactivating":
-            self._after_stop = self._begin
 
     def stop(self, done: Done) -> None:
         """Begin to stop; `done` is called when nothing of it is left."""
-        self._wanted = False
-        self._after_stop = None
+        self._wanted = self._start_after_stop = False
         if self.sub in ("dead", "failed"):
             done("")
             return
         self._stopped.append(done)
         if self.sub == "auto-restart":
-            self._cancel("restart")
             self._finish()
         elif self.active != "deactivating":
-            self._report("was stopped meanwhile")
-            self._enter_stop(run_stop=self.sub in ("running", "exited", "reload"))
+            self._report("it was stopped meanwhile")
+            self._enter_stop(run_stop=self.active in ("active", "reloading"))
 
     def reload(self, done: Done) -> None:
         """Run ExecReload=."""
-        if self.sub not in ("running", "exited") or not self.settings.reload:
+        if self.active != "active" or not self.settings.reload:
             done("it is not running" if self.settings.reload else "it has no ExecReload=")
             return
         before = self.sub
@@ -149,8 +132,8 @@ class Service:
 
     def kill(self, number: int, whom: str = "all") -> None:
         """Send a signal to the main process, or to all."""
-        for pid in [self.main] if whom == "main" else self.processes():
-            self._signal(pid, number)
+        for pid in [self.processes.main] if whom == "main" else self.processes.all():
+            self.processes.signal(pid, number)
 
     def reset_failed(self) -> None:
         """Forget a failure and the starts counted so far."""
@@ -159,9 +142,24 @@ class Service:
             self.result = "success"
             self._set("dead")
 
-    # --- starting
+    def notified(self, message: dict[str, str]) -> None:
+        """Heed one message of sd_notify(3)."""
+        self.status_text = message.get("STATUS", self.status_text)
+        if message.get("MAINPID", "").isdigit():
+            self.processes.main = int(message["MAINPID"])
+        if message.get("EXTEND_TIMEOUT_USEC", "").isdigit() and "start" in self._timers:
+            self._timer("start", int(message["EXTEND_TIMEOUT_USEC"]) / 1e6, self._start_timed_out)
+        if message.get("READY") == "1" and self.sub == "start" and self.settings.type == "notify":
+            self._started_up()
+        if message.get("WATCHDOG") == "1":
+            self._feed_watchdog()
+        if message.get("WATCHDOG") == "trigger":
+            self._starved()
+
+    # Starting
 
     def _begin(self) -> None:
+        self._cancel("restart")
         condition = unmet_condition(self.settings.conditions)
         if condition:
             self._log(f"Condition check resulted in {self.settings.description} being skipped ({condition})")
@@ -173,9 +171,9 @@ class Service:
             self.result = "start-limit-hit"
             self._finish()
             return
-        self.result, self.status_text, self.main, self._ready = "success", "", 0, False
-        self.invocation, self._leaders = uuid.uuid4().hex, []
-        self._timer("start", self.settings.start_timeout, lambda: self._give_up("start"))
+        self.result, self.status_text, self._ready = "success", "", False
+        self.processes.new_invocation()
+        self._timer("start", self.settings.start_timeout, self._start_timed_out)
         self._set("start-pre")
         self._commands(self.settings.start_pre, lambda why: self._fail(why) if why else self._start_main())
 
@@ -188,14 +186,15 @@ class Service:
 
     def _start_main(self) -> None:
         self._set("start")
-        if self.settings.type == "oneshot":
+        kind = self.settings.type
+        if kind == "oneshot":
             self._commands(self.settings.start, self._oneshot_ended)
             return
-        pid, error = self._run(self.settings.start[0], self._main_ended)
-        self.main = pid
-        if error:
-            self._log(f"Failed to execute {error}")
-        if pid and self.settings.type != "notify" and not (self.settings.type == "exec" and error):
+        self.processes.main, executed = self.processes.run(
+            self.settings, self.settings.start[0], {}, self._main_ended
+        )
+        # A program that cannot be executed ends with a status of its own; only `exec` looks at that before it is "up".
+        if self.processes.main and (kind in ("simple", "idle") or (kind == "exec" and executed)):
             self._started_up()
 
     def _oneshot_ended(self, why: str) -> None:
@@ -205,7 +204,6 @@ class Service:
             self._started_up()
         else:
             self._report("")
-            self._cancel("start")
             self._enter_stop(run_stop=True)
 
     def _started_up(self) -> None:
@@ -214,7 +212,7 @@ class Service:
                 self._fail(why)
                 return
             self._cancel("start")
-            self._set("running" if self.main else "exited")
+            self._set("running" if self.processes.main else "exited")
             self._log(f"Started {self.settings.description}.")
             self._feed_watchdog()
             self._report("")
@@ -224,74 +222,48 @@ class Service:
         self._commands(self.settings.start_post, up)
 
     def _fail(self, why: str) -> None:
-        if self.result == "success":
-            self.result = "exit-code"
+        self._result("exit-code")
         self._report(why)
         if self.active == "activating":
             self._enter_stop(run_stop=False)
 
-    def _give_up(self, what: str) -> None:
-        self._log(f"{what} operation timed out. Terminating.")
-        self.result = "timeout"
+    def _start_timed_out(self) -> None:
+        self._log("start operation timed out. Terminating.")
+        self._result("timeout")
         self._report("timeout")
         self._enter_stop(run_stop=False)
 
-    # --- what the service itself does
-
-    def notified(self, message: dict[str, str]) -> None:
-        """Heed one message of sd_notify(3)."""
-        if "STATUS" in message:
-            self.status_text = message["STATUS"]
-        if message.get("MAINPID", "").isdigit():
-            self.main = int(message["MAINPID"])
-        if message.get("EXTEND_TIMEOUT_USEC", "").isdigit() and "start" in self._timers:
-            self._timer("start", int(message["EXTEND_TIMEOUT_USEC"]) / 1e6, lambda: self._give_up("start"))
-        if (
-            message.get("READY") == "1"
-            and self.sub == "start"
-            and self.settings.type == "notify"
-            and not self._ready
-        ):
-            self._started_up()
-        if message.get("WATCHDOG") == "1":
-            self._feed_watchdog()
-        if message.get("WATCHDOG") == "trigger":
-            self._starved()
+    # Living
 
     def _feed_watchdog(self) -> None:
-        if self.settings.watchdog and self.sub in ("running", "start-post", "reload"):
+        if self.settings.watchdog and self.active in ("active", "reloading"):
             self._timer("watchdog", self.settings.watchdog, self._starved)
 
     def _starved(self) -> None:
         self._log(f"Watchdog timeout (limit {self.settings.watchdog:g}s)!")
-        self.result = "watchdog"
+        self._result("watchdog")
         self._enter_kill(signal.SIGABRT)
 
     def _main_ended(self, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
-        self.main, self.exit_status = 0, code
-        clean = code == 0 or code in self.settings.success or -code in _CLEAN_SIGNALS
+        self.processes.main, self.exit_status = 0, code
+        clean = code in (0, *self.settings.success) or -code in _CLEAN_SIGNALS
         if not clean:
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited, status={code}"
             self._log(f"Main process {how}")
         if self.active == "deactivating":
             self._check_gone()
             return
-        if self.result == "success" and not clean:
-            self.result = "signal" if code < 0 else "exit-code"
-        if self.sub == "start":
-            # A notify service that ends before it said READY did not start, however cleanly it left.
-            self.result = "exit-code" if self.result == "success" else self.result
-        if self.active == "activating":
-            self._report("" if self.result == "success" else f"the main process ended with {code}")
-        self._cancel("start")
+        # A notify service that ends before it said READY did not start, however cleanly it left.
+        if not clean or self.sub == "start":
+            self._result("signal" if code < 0 else "exit-code")
+        self._report("" if self.result == "success" else f"the main process ended with {code}")
         self._enter_stop(run_stop=clean and self._ready)
 
-    # --- stopping
+    # Stopping
 
     def _enter_stop(self, run_stop: bool) -> None:
-        self._cancel("watchdog")
-        self._cancel("start")
+        self._cancel("watchdog", "start")
         self._set("stop")
         self._timer("stop", self.settings.stop_timeout, lambda: self._enter_kill(self.settings.kill_signal))
         commands = self.settings.stop if run_stop else ()
@@ -303,36 +275,22 @@ class Service:
             return
         self._set("stop-sigterm")
         self._timer("stop", self.settings.stop_timeout, self._enter_sigkill)
-        self._send(number)
+        self.processes.send(self.settings, number)
         self._check_gone()
-
-    def _send(self, number: int) -> None:
-        mode = self.settings.kill_mode
-        everybody = mode == "control-group" or (mode == "mixed" and number == signal.SIGKILL)
-        targets = self.processes() if everybody else [self.main, self._control]
-        for pid in targets if mode != "none" else ():
-            self._signal(pid, number)
 
     def _enter_sigkill(self) -> None:
         self._log("State 'stop-sigterm' timed out. Killing.")
-        if self.result == "success":
-            self.result = "timeout"
+        self._result("timeout")
         self._set("stop-sigkill")
         if self.settings.send_kill:
-            self._send(signal.SIGKILL)
+            self.processes.send(self.settings, signal.SIGKILL)
         self._timer("stop", self.settings.stop_timeout, self._enter_stop_post)
 
     def _check_gone(self) -> None:
-        """Go on once nothing is left to wait for; processes that init did not start are looked for again."""
+        """Go on once nothing is left to wait for; processes that init did not start itself are looked for again."""
         if self.sub not in ("stop-sigterm", "stop-sigkill"):
             return
-        waiting = [pid for pid in (self.main, self._control) if pid]
-        if self.settings.kill_mode == "mixed" and not waiting:
-            for pid in self.processes():
-                self._signal(pid, signal.SIGKILL)
-        elif self.settings.kill_mode == "control-group":
-            waiting = waiting or self.processes()
-        if waiting:
+        if self.processes.still_there(self.settings):
             self._timer("look", _LOOK_AGAIN, self._check_gone)
         else:
             self._enter_stop_post()
@@ -345,132 +303,70 @@ class Service:
 
     def _finish(self) -> None:
         """Nothing runs any more: rest, fail, or start again."""
-        for name in list(self._timers):
-            self._cancel(name)
-        self.main = self._control = 0
+        self._cancel(*self._timers)
+        self.processes.main = self.processes.control = 0
         for folder in spawn.runtime_directories(self.settings):
             shutil.rmtree(folder, ignore_errors=True)
         self._set("dead" if self.result == "success" else "failed")
         if self.result != "success":
             self._log(f"Failed with result '{self.result}'.")
         stopped, self._stopped = self._stopped, []
-        then, self._after_stop = self._after_stop, None
-        if then is not None:
-            then()
+        if self._start_after_stop:
+            self._start_after_stop = False
+            self._begin()
         elif self._wanted and self._restarts_now():
             self._set("auto-restart")
             self._timer("restart", self.settings.restart_delay, self._restart)
         else:
-            self._report(f"failed with result '{self.result}'" if self.result != "success" else "")
+            self._report("" if self.result == "success" else f"it failed with result '{self.result}'")
         for done in stopped:
             done("")
 
     def _restarts_now(self) -> bool:
-        if self.result == "start-limit-hit" or self.exit_status in self.settings.prevent_restart:
-            return False
-        return self.result in _RESTART_ON[self.settings.restart]
+        prevented = self.exit_status in self.settings.prevent_restart
+        return not prevented and self.result in _RESTART_ON[self.settings.restart]
 
     def _restart(self) -> None:
         self.restarts += 1
         self._log(f"Scheduled restart job, restart counter is at {self.restarts}.")
         self._begin()
 
-    # --- processes
-
     def _commands(self, commands: tuple[Command, ...], then: Done) -> None:
         """Run command lines one after the other, go on with `then`; the first failure that counts ends it."""
         if not commands:
             then("")
             return
-        first, rest = commands[0], commands[1:]
-        phase = self.sub
+        first, phase = commands[0], self.sub
 
         def ended(status: int) -> None:
-            self._control = 0
+            self.processes.control = 0
             code = os.waitstatus_to_exitcode(status)
             if self.sub != phase:
                 self._check_gone()
-                return
-            if code != 0 and first.must_succeed and code not in self.settings.success:
-                if self.active != "deactivating" and phase != "reload":
-                    self.result, self.exit_status = ("signal" if code < 0 else "exit-code"), code
-                self._log(f"Control process {' '.join(first.words)} ended with {code}")
-                then(f"{first.words[0]} ended with {code}")
+            elif code in (0, *self.settings.success) or not first.must_succeed:
+                self._commands(commands[1:], then)
             else:
-                self._commands(rest, then)
+                self._log(f"Control process {' '.join(first.words)} ended with {code}")
+                if self.active == "activating":
+                    self.exit_status = code
+                    self._result("signal" if code < 0 else "exit-code")
+                then(f"{first.words[0]} ended with {code}")
 
-        pid, error = self._run(first, ended)
-        self._control = pid
-        if error:
-            self._log(f"Failed to execute {error}")
-
-    def _run(self, command: Command, ended: Callable[[int], None]) -> tuple[int, str]:
-        try:
-            environment = self._environment()
-            words = [word for each in command.words for word in expand(each, environment)]
-            output, error = self._outputs(command)
-        except (UnitError, KeyError, OSError) as problem:
-            self._log(f"Failed to prepare: {problem}")
-            self._env.loop.later(0, lambda: ended(spawn.EXIT_EXEC << 8))
-            return 0, ""
-        pid, why = spawn.spawn(self.settings, words, spawn.Surroundings(environment, output, error))
-        for fd in {output, error}:
-            os.close(fd)
-        self._leaders.append(pid)
-        self._env.loop.child(pid, ended)
-        return pid, why
-
-    def _environment(self) -> dict[str, str]:
-        settings = self.settings
-        variables = {
-            "PATH": spawn.PATH,
-            "LANG": "C.UTF-8",
-            "INVOCATION_ID": self.invocation,
-            "SYSTEMD_EXEC_PID": str(self.main),
-            **spawn.directories(settings),
-        }
-        if settings.user:
-            variables.update(
-                USER=settings.user, LOGNAME=settings.user, HOME="/root" if settings.user == "root" else "/"
-            )
-        if settings.type == "notify" or settings.watchdog or settings.notify_access == "all":
-            variables["NOTIFY_SOCKET"] = NOTIFY_SOCKET
-        if settings.watchdog:
-            variables["WATCHDOG_USEC"] = str(int(settings.watchdog * 1e6))
-        if self.main:
-            variables["MAINPID"] = str(self.main)
+        variables = {}
         if self.active == "deactivating":
-            variables.update(SERVICE_RESULT=self.result, EXIT_STATUS=str(self.exit_status))
-        return {**variables, **settings.environment, **read_environment_files(settings.environment_files)}
+            variables = {"SERVICE_RESULT": self.result, "EXIT_STATUS": str(self.exit_status)}
+        self.processes.control, _ = self.processes.run(self.settings, first, variables, ended)
 
-    def _outputs(self, command: Command) -> tuple[int, int]:
-        output = self._output(self.settings.output, command)
-        inherit = self.settings.error in ("inherit", self.settings.output)
-        return output, output if inherit else self._output(self.settings.error, command)
-
-    def _output(self, where: str, command: Command) -> int:
-        kind, _, path = where.partition(":")
-        if kind in ("file", "append", "truncate"):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-            return os.open(path, flags | {"append": os.O_APPEND, "truncate": os.O_TRUNC}.get(kind, 0), 0o644)
-        if kind == "null":
-            return os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
-        identifier = self.settings.identifier or os.path.basename(command.words[0])  # noqa: PTH119 - a word, not a path
-        journal = self._env.journal
-        return journal.pipe(self._env.loop, lambda line: journal.write(self.settings.name, identifier, line))
-
-    @staticmethod
-    def _signal(pid: int, number: int) -> None:
-        if pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    # --- small things
+    # Small things
 
     def _set(self, sub: str) -> None:
         if sub != self.sub:
             self.sub, self.since = sub, time.time()
-            self._env.settled(self)
+
+    def _result(self, result: str) -> None:
+        """Why it ends; the first reason stays."""
+        if self.result == "success":
+            self.result = result
 
     def _report(self, why: str) -> None:
         """Tell those who ordered the start; later ends are nobody's news."""
@@ -483,10 +379,11 @@ class Service:
         if delay is not None:
             self._timers[name] = self._env.loop.later(delay, call)
 
-    def _cancel(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
+    def _cancel(self, *names: str) -> None:
+        for name in tuple(names):
+            timer = self._timers.pop(name, None)
+            if timer is not None:
+                timer.cancel()
 
     def _log(self, text: str) -> None:
         self._env.journal.manager(self.settings.name, f"{self.settings.name}: {text}")

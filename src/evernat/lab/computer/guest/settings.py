@@ -27,13 +27,13 @@ _UNIT_KEYS = {
     "ConditionPathExists", "DefaultDependencies",
 }  # fmt: skip
 _SERVICE_KEYS = {
-    "Type", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecStop", "ExecStopPost", "ExecReload", "Restart", "RestartSec",
-    "RemainAfterExit", "TimeoutSec", "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec", "NotifyAccess", "Environment",
-    "EnvironmentFile", "WorkingDirectory", "StandardInput", "StandardOutput", "StandardError", "SyslogIdentifier",
-    "RuntimeDirectory", "RuntimeDirectoryPreserve", "StateDirectory", "LogsDirectory", "CacheDirectory",
-    "ConfigurationDirectory", "User", "Group", "UMask", "Nice", "CPUSchedulingPolicy", "CPUSchedulingPriority",
-    "OOMScoreAdjust", "KillMode", "KillSignal", "SendSIGKILL", "SuccessExitStatus", "RestartPreventExitStatus",
-    "StartLimitInterval", "StartLimitBurst",
+    "Type", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecStop", "ExecStopPost", "ExecReload", "Restart",
+    "RestartSec", "RemainAfterExit", "TimeoutSec", "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec",
+    "NotifyAccess", "Environment", "EnvironmentFile", "WorkingDirectory", "StandardInput", "StandardOutput",
+    "StandardError", "SyslogIdentifier", "RuntimeDirectory", "RuntimeDirectoryPreserve", "StateDirectory",
+    "LogsDirectory", "CacheDirectory", "ConfigurationDirectory", "User", "Group", "UMask", "Nice",
+    "CPUSchedulingPolicy", "CPUSchedulingPriority", "OOMScoreAdjust", "KillMode", "KillSignal", "SendSIGKILL",
+    "SuccessExitStatus", "RestartPreventExitStatus", "StartLimitInterval", "StartLimitBurst",
 }  # fmt: skip
 _CONFINING = re.compile(
     r"(Protect|Private|Restrict|SystemCall|Capability|Ambient|NoNewPrivileges|MemoryDenyWriteExecute|LockPersonality|"

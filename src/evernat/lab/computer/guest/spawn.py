@@ -61,11 +61,16 @@ def directories(settings: Settings) -> dict[str, str]:
 
 def runtime_directories(settings: Settings) -> list[Path]:
     """Directories to remove when the service has ended."""
-    return (
-        []
-        if settings.preserve_runtime
-        else [Path("/run", name) for name in settings.directories["RuntimeDirectory"]]
-    )
+    names = () if settings.preserve_runtime else settings.directories["RuntimeDirectory"]
+    return [Path("/run", name) for name in names]
+
+
+def home(user: str) -> str:
+    """Where a user lives; `/` for one that does not exist."""
+    try:
+        return pwd.getpwnam(user).pw_dir
+    except KeyError:
+        return "/"
 
 
 def _identity(settings: Settings) -> tuple[int, int] | None:
@@ -99,7 +104,8 @@ def _become(settings: Settings, around: Surroundings) -> None:
     """In the child: everything between fork and exec. Leaves by `os._exit` with systemd's status when it cannot."""
     os.setsid()
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT):
+    # SIGPIPE stays ignored, as Python left it: IgnoreSIGPIPE= is on by default.
+    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     null = os.open("/dev/null", os.O_RDONLY)
     for source, target in ((null, 0), (around.output, 1), (around.error, 2)):

@@ -1,4 +1,4 @@
-"""Reading systemd unit files: the syntax of systemd.syntax(7), drop-ins, templates, specifiers. No opinion on services."""
+"""Reading systemd unit files: the syntax of systemd.syntax(7), drop-ins, templates, specifiers."""
 
 from __future__ import annotations
 
@@ -119,7 +119,8 @@ def specify(value: str, name: str) -> str:
     prefix, _, instance = stem.partition("@")
     known = {
         "%": "%", "n": name, "N": stem, "p": prefix, "i": instance, "I": instance.replace("-", "/"),
-        "t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log", "E": "/etc", "h": "/root", "u": "root", "U": "0",
+        "t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log", "E": "/etc", "h": "/root",
+        "u": "root", "U": "0",
     }  # fmt: skip
     return re.sub(r"%(.)", lambda match: known.get(match[1], match[0]), value)
 
@@ -132,7 +133,7 @@ _UNITS = {
 
 
 def seconds(text: str) -> float | None:
-    """A time span as in systemd.time(7): `90`, `1min 30s`, `200ms`; None for `infinity`. Raises UnitError otherwise."""
+    """A time span as in systemd.time(7): `90`, `1min 30s`; None for `infinity`. Raises UnitError otherwise."""
     if text.strip() == "infinity":
         return None
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text)

@@ -1,4 +1,4 @@
-"""The modules of cloud-config that the lab does: write_files, bootcmd, packages, runcmd. The others are named in the log."""
+"""The modules of cloud-config that the lab does: write_files, bootcmd, packages, runcmd."""
 
 from __future__ import annotations
 

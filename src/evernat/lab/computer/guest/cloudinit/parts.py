@@ -34,7 +34,7 @@ _GZIP_LIMIT = 64 << 20
 
 
 class Part(NamedTuple):
-    """One piece of user data. `kind` is "unknown" for what cloud-init would not handle; `merge` its merge type, if any."""
+    """One piece of user data. `kind` is "unknown" for what cloud-init would leave; `merge` its merge type, if any."""
 
     kind: str
     name: str

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..places import CLOUD_INIT_RESULT
 from . import imds, merge, modules, parts
 
 _CLOUD = Path("/var/lib/cloud")
@@ -20,7 +21,6 @@ _INSTANCE = _CLOUD / "instance"
 _USER_DATA = _INSTANCE / "user-data.txt"
 _FINISHED = _INSTANCE / "boot-finished"
 _LOG = Path("/var/log/cloud-init-output.log")
-_RESULT = Path("/run/cloud-init/result.json")
 _FOLDERS = {
     "script": modules.SCRIPTS,
     "script-per-boot": _CLOUD / "scripts/per-boot",
@@ -51,7 +51,7 @@ class UserData(NamedTuple):
 
 
 def digest(data: bytes) -> UserData:
-    """Take user data apart and merge it. Parts that are broken or unknown are named and left out, as cloud-init does."""
+    """Take user data apart and merge it. Broken or unknown parts are named and left out, as cloud-init does."""
     import yaml
 
     config: dict[str, Any] = {}
@@ -156,5 +156,7 @@ def main() -> int:
     _log(
         f"Cloud-init of the lab finished after {time.monotonic() - started:.2f} seconds, {len(_errors)} errors"
     )
-    _RESULT.write_text(json.dumps({"v1": {"datasource": "DataSourceEc2Local", "errors": _errors}}) + "\n")
+    CLOUD_INIT_RESULT.write_text(
+        json.dumps({"v1": {"datasource": "DataSourceEc2Local", "errors": _errors}}) + "\n"
+    )
     return 1 if _errors else 0

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 
-_RESULT = Path("/run/cloud-init/result.json")
+from ..places import CLOUD_INIT_RESULT
 
 
 def main(arguments: list[str]) -> int:
@@ -15,12 +14,12 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] != "status":
         print("cloud-init: the lab knows `status`, `status --wait`", file=sys.stderr)
         return 1
-    while "--wait" in arguments and not _RESULT.exists():
+    while "--wait" in arguments and not CLOUD_INIT_RESULT.exists():
         time.sleep(0.05)
-    if not _RESULT.exists():
+    if not CLOUD_INIT_RESULT.exists():
         print("status: running")
         return 0
-    errors = json.loads(_RESULT.read_text())["v1"]["errors"]
+    errors = json.loads(CLOUD_INIT_RESULT.read_text())["v1"]["errors"]
     print(f"status: {'error' if errors else 'done'}")
     for error in errors:
         print(f"  {error}")

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from ..journal import FILE
+from ..places import JOURNAL
 from ..unitfile import canonical
 
 
@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
         short = options.output == "cat"
         return [row[3] if short else f"{row[0]} {row[2]}: {row[3]}" for row in rows]
 
-    old = FILE.with_suffix(".log.1")
-    lines = wanted((_read(old) if old.exists() else "") + _read(FILE))
+    old = JOURNAL.with_suffix(".log.1")
+    lines = wanted((_read(old) if old.exists() else "") + _read(JOURNAL))
     for line in lines[-options.lines :] if options.lines else lines:
         print(line)
     if options.follow:
@@ -47,7 +47,7 @@ def _read(path: Path) -> str:
 
 
 def _follow(wanted) -> None:  # type: ignore[no-untyped-def]
-    with FILE.open(errors="replace") as file:
+    with JOURNAL.open(errors="replace") as file:
         file.seek(0, 2)
         while True:
             for line in wanted(file.read()):

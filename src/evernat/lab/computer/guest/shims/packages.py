@@ -12,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-CATALOGUE = Path("/.lab/packages.json")
+from ..places import CATALOGUE, MACHINE
+
 _HARMLESS = (
     "update",
     "upgrade",
@@ -52,7 +53,7 @@ def _install(packages: list[str], catalogue: dict) -> int:  # type: ignore[type-
         return 0
     time.sleep(catalogue["seconds"])
     for path in wanted:
-        source = Path("/.lab/machine" + path)
+        source = Path(MACHINE + path)
         if not source.exists():
             print(
                 f"Error: {path} cannot be installed, the machine under this lab has no {source.name}",

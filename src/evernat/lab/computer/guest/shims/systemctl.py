@@ -8,11 +8,12 @@ import socket
 import sys
 from typing import Any
 
-from ..control import SOCKET
+from ..places import CONTROL
 
 _VERBS = (
-    "start", "stop", "restart", "try-restart", "reload", "enable", "disable", "status", "show", "cat", "kill", "is-active",
-    "is-enabled", "is-failed", "is-system-running", "daemon-reload", "reset-failed", "list-units", "poweroff", "reboot",
+    "start", "stop", "restart", "try-restart", "reload", "enable", "disable", "status", "show", "cat", "kill",
+    "is-active", "is-enabled", "is-failed", "is-system-running", "daemon-reload", "reset-failed", "list-units",
+    "poweroff", "reboot",
 )  # fmt: skip
 _SAME_AS = {
     "reload-or-restart": "restart",
@@ -27,7 +28,7 @@ def ask(verb: str, units: list[str], **options: Any) -> dict[str, Any]:
     """One request to init. Raises OSError when init does not listen."""
     defaults = {"block": True, "signal": "SIGTERM", "whom": "all", "properties": [], "value": False}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(SOCKET)
+        connection.connect(CONTROL)
         connection.sendall(json.dumps({"verb": verb, "units": units, **defaults, **options}).encode() + b"\n")
         answer = b""
         while chunk := connection.recv(65536):
