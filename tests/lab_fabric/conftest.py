@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from tests.lab_fabric.support import Net
 
 from evernat.lab.fabric import Fabric
+from tests.lab_fabric.support import Net
 
 
 def _may_make_namespaces() -> bool:
@@ -29,6 +29,6 @@ def namespaces_allowed() -> None:
 @pytest.fixture
 def net(namespaces_allowed: None) -> Iterator[Net]:
     """A fabric with nothing in it."""
-    fabric = Fabric()
-    yield Net(fabric)
-    fabric.close()
+    made = Net(Fabric())
+    yield made
+    made.close()

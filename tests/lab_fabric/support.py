@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from evernat.lab.fabric import Fabric
 from evernat.lab.world import (
@@ -109,9 +109,37 @@ def with_eni(before: World, interface: str, **fields: object) -> World:
 
 @dataclass
 class Net:
-    """A fabric and short ways to use it."""
+    """A fabric and short ways to use it. The sockets it makes stay open until it is closed."""
 
     fabric: Fabric
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    def open(
+        self,
+        where: str,
+        kind: int,
+        address: tuple[str, int] | None = None,
+        protocol: int = 0,
+        wait: float = 0.3,
+    ) -> socket.socket:
+        """A socket that waits `wait` seconds at most, bound if an address is given."""
+        made = self.fabric.socket(where, socket.AF_INET, kind, protocol)
+        self.sockets.append(made)
+        made.settimeout(wait)
+        if address:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(address)
+        return made
+
+    def raw(self, where: str, protocol: int = socket.IPPROTO_ICMP) -> socket.socket:
+        """A raw socket: it receives whole packets with their headers."""
+        return self.open(where, socket.SOCK_RAW, protocol=protocol)
+
+    def close(self) -> None:
+        """The sockets, then the fabric."""
+        for made in self.sockets:
+            made.close()
+        self.fabric.close()
 
     def run(self, where: str, command: str) -> str:
         """What a shell command says inside a place or instance, errors included."""
@@ -127,25 +155,18 @@ class Net:
         return said == "yes\n"
 
     def udp(self, where: str, address: str = "0.0.0.0", port: int = 0) -> socket.socket:
-        """A bound UDP socket that waits 0.3 s at most."""
-        made = self.fabric.socket(where, socket.AF_INET, socket.SOCK_DGRAM)
-        made.settimeout(0.3)
-        made.bind((address, port))
-        return made
+        """A bound UDP socket."""
+        return self.open(where, socket.SOCK_DGRAM, (address, port))
 
     def tcp_server(self, where: str, port: int, address: str = "0.0.0.0") -> socket.socket:
-        """A listening TCP socket whose accept waits 0.5 s at most."""
-        made = self.fabric.socket(where, socket.AF_INET, socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((address, port))
+        """A listening TCP socket."""
+        made = self.open(where, socket.SOCK_STREAM, (address, port))
         made.listen()
-        made.settimeout(0.5)
         return made
 
     def tcp(self, where: str, address: str, port: int) -> socket.socket:
-        """A connected TCP socket; TimeoutError after 0.5 s."""
-        made = self.fabric.socket(where, socket.AF_INET, socket.SOCK_STREAM)
-        made.settimeout(0.5)
+        """A connected TCP socket; TimeoutError if it does not come about."""
+        made = self.open(where, socket.SOCK_STREAM)
         made.connect((address, port))
         return made
 

@@ -146,8 +146,7 @@ def test_error_from_inside_is_understood_outside(net: Net) -> None:
 def test_checksums_of_translated_errors_are_right(net: Net, at: str, to: str) -> None:
     """The ICMP message, the outer header and the header quoted inside each add up."""
     net.fabric.apply(world(node))
-    raw = net.fabric.socket(at, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-    raw.settimeout(0.5)
+    raw = net.raw(at)
     net.udp(at).sendto(b"123", (to, 9))
     packet = raw.recv(2000)
     outer, message, quoted = packet[:20], packet[20:], packet[28:48]
@@ -194,7 +193,7 @@ def _transfer(sender: socket.socket, receiver: socket.socket, size: int) -> int:
 def _sum(data: Sequence[int]) -> int:
     """The Internet checksum's sum: all ones for data that carries its right checksum."""
     raw = bytes(data) + b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(raw) // 2}H", raw))
+    total: int = sum(struct.unpack(f">{len(raw) // 2}H", raw))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total

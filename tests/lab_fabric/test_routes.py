@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
+from evernat.lab.addresses import INTERNET_HOST
+from evernat.lab.fabric import routing
+from evernat.lab.world import NatGateway, Route
 from tests.lab_fabric.support import (
     AUTO,
     CLIENT,
@@ -18,10 +22,6 @@ from tests.lab_fabric.support import (
     eni,
     world,
 )
-
-from evernat.lab.addresses import INTERNET_HOST
-from evernat.lab.fabric import routing
-from evernat.lab.world import NatGateway, Route
 
 pytestmark = pytest.mark.packets
 

@@ -126,6 +126,7 @@ class Fabric:
         )
         self._tools.ip(router, layout.ROUTER_SETUP)
         self._tools.ip(internet, layout.INTERNET_SETUP)
+        self._tools.await_links(isp, ["up0", "in0"])
         self._tools.nft(router, ruleset.BASE)
         handmade.install(self._namespaces, router)
 
@@ -148,6 +149,9 @@ class Fabric:
         problems += self._try(lambda: self._load(rules))
         for machine in running & {port.machine for port in (*gone, *new)}:
             problems += self._try(partial(self._configure, machine, gone, new))
+        problems += self._try(
+            lambda: self._tools.await_links(self._places["router"], [port.name for port in new])
+        )
         self._release(running)
         return problems
 

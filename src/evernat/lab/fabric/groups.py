@@ -136,7 +136,7 @@ def chains(world: World, combinations: set[tuple[str, ...]]) -> dict[str, tuple[
 
 def _chain(way: Way, rules: list[Rule], other_way: list[Rule]) -> tuple[str, ...]:
     words = _WORDS[way]
-    untracked = [match for rule in rules for match in _untracked(rule, other_way)]
+    untracked = _untracked(rules, other_way, "dport") + _untracked(other_way, rules, "sport")
     tracked = [match for rule in rules for match in _matches(rule, words.peer)]
     lines = [
         "ip frag-off & 0x1fff != 0 return"
@@ -154,15 +154,17 @@ def _chain(way: Way, rules: list[Rule], other_way: list[Rule]) -> tuple[str, ...
     return tuple(dict.fromkeys(lines))
 
 
-def _untracked(rule: Rule, other_way: list[Rule]) -> list[str]:
-    """Matches for what `rule` allows without tracking, given the rules of the other direction."""
-    if _EVERYWHERE not in rule.cidrs:
-        return []
-    protocols = [name for name in ("tcp", "udp") if rule.protocol in (name, "-1")]
+def _untracked(rules: list[Rule], answers: list[Rule], port: str) -> list[str]:
+    """Matches for what `rules` allow without tracking, as `answers`, those of the other direction, let everything back.
+
+    `port` is where the packet has the port that the rules name: in an answer it is the source.
+    """
     return [
-        _ports(name, rule)
-        for name in protocols
-        if any(_EVERYWHERE in back.cidrs and _all_ports(back, name) for back in other_way)
+        _ports(protocol, rule, port)
+        for rule in rules
+        for protocol in ("tcp", "udp")
+        if rule.protocol in (protocol, "-1") and _EVERYWHERE in rule.cidrs
+        if any(_EVERYWHERE in answer.cidrs and _all_ports(answer, protocol) for answer in answers)
     ]
 
 
@@ -197,10 +199,10 @@ def _what(rule: Rule) -> str:
     return f"ip protocol {rule.protocol}"
 
 
-def _ports(protocol: str, rule: Rule) -> str:
+def _ports(protocol: str, rule: Rule, port: str = "dport") -> str:
     if rule.protocol == "-1" or _whole_range(rule):
         return f"meta l4proto {protocol}"
-    return f"{protocol} dport {rule.from_port}-{rule.to_port}"
+    return f"{protocol} {port} {rule.from_port}-{rule.to_port}"
 
 
 def _distinct(cidrs: tuple[str, ...]) -> list[str]:

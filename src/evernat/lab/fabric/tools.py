@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from evernat.lab.fabric.namespaces import Namespaces
+
+_LINK_TRIES, _LINK_PAUSE = 200, 0.01
 
 
 class FabricError(Exception):
@@ -27,6 +30,22 @@ class Tools:
         if lines:
             text = "\n".join(lines) + "\n"
             self._run(namespace, ["ip", "-force", "-batch", "-"], text, tuple(descriptors))
+
+    def await_links(self, namespace: int, names: Sequence[str]) -> None:
+        """Waits until these interfaces send, after both ends of their cables were switched on.
+
+        The end that was switched on first drops what it is given until the kernel's link watch has run, which takes a
+        moment. Asking for a single interface makes newer kernels (6.9) run it at once.
+        """
+        if not names:
+            return
+        questions = "".join(f"link show dev {name}\n" for name in names)
+        for _ in range(_LINK_TRIES):
+            answer = self._run(namespace, ["ip", "-o", "-batch", "-"], questions, ())
+            if answer.count(" state UP ") == len(names):
+                return
+            time.sleep(_LINK_PAUSE)
+        raise FabricError(f"interfaces did not come up: {answer}")
 
     def nft(self, namespace: int, text: str) -> None:
         """One transaction: all of it or, with FabricError, nothing."""
