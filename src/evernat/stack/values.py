@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from evernat.bundle import NodeConfig, PortForward, agent_policy, user_data
@@ -70,14 +71,7 @@ def resolve(value: Any, known: Known) -> Any:
     if isinstance(value, Json):
         return json.dumps(resolve(value.value, known), sort_keys=True)
     if isinstance(value, UserData):
-        settings = resolve(value.config, known)
-        forwards = tuple(PortForward(**forward) for forward in settings.pop("forwards"))
-        made = user_data(
-            NodeConfig(**settings, forwards=forwards),
-            write_files=list(value.write_files),
-            runcmd=list(value.runcmd),
-        )
-        return base64.b64encode(made).decode()
+        return _user_data(json.dumps([resolve(value.config, known), value.write_files, value.runcmd]))
     if isinstance(value, AgentPolicy):
         return json.dumps(agent_policy(**resolve(value.arguments, known)), sort_keys=True)
     if isinstance(value, Mapping):
@@ -85,3 +79,12 @@ def resolve(value: Any, known: Known) -> Any:
     if isinstance(value, (list, tuple)):
         return [resolve(inner, known) for inner in value]
     return value
+
+
+@lru_cache(maxsize=32)
+def _user_data(asked: str) -> str:
+    """User data for settings as JSON; one plan asks for the same several times, and it is slow to build."""
+    settings, write_files, runcmd = json.loads(asked)
+    forwards = tuple(PortForward(**forward) for forward in settings.pop("forwards"))
+    made = user_data(NodeConfig(**settings, forwards=forwards), write_files=write_files, runcmd=runcmd)
+    return base64.b64encode(made).decode()
