@@ -30,29 +30,29 @@ from .model import (
     Update,
 )
 
-S, W, R, A, P, V, H, F = Role
+STARTING, WAITING, RELEASING, ATTACHING, PREPARING, PROVING, HOLDING, FAILED = Role
 
 ALLOWED = {
-    S: {W, R, A, P, F},
-    W: {R, A, P, F},
-    R: {W, A, P, F},
-    A: {W, R, P, F},
-    P: {V, S, F},
-    V: {H, P, S, F},
-    H: {V, P, S},
-    F: {S},
+    STARTING: {WAITING, RELEASING, ATTACHING, FAILED},
+    WAITING: {RELEASING, ATTACHING, FAILED},
+    RELEASING: {WAITING, ATTACHING, FAILED},
+    ATTACHING: {WAITING, RELEASING, PREPARING, FAILED},
+    PREPARING: {PROVING, STARTING, FAILED},
+    PROVING: {HOLDING, PREPARING, STARTING, FAILED},
+    HOLDING: {PROVING, PREPARING, STARTING},
+    FAILED: {STARTING},
 }
 
-# Seconds between two looks at a fact, by role; a fact that is not listed is not looked at.
+# Seconds between two looks at a fact, by role and in this order; a fact that is not listed is not looked at.
 LOOKS = {
-    S: {"tools": 1.0, "interface": 0.5, "link": 0.0},
-    W: {"tools": 1.0, "interface": 1.0, "holder": 1.0},
-    R: {"tools": 1.0, "interface": 0.5, "holder": 1.0},
-    A: {"tools": 1.0, "interface": 1.0, "link": 0.02},
-    P: {"tools": 0.1, "link": 1.0, "faults": 0.1},
-    V: {"link": 1.0, "faults": 5.0, "interface": 3.0, "proof": 1.0},
-    H: {"link": 5.0, "faults": 5.0, "interface": 30.0, "proof": 60.0, "targets": 10.0},
-    F: {"interface": 5.0},
+    STARTING: {"tools": 1.0, "interface": 0.5},
+    WAITING: {"tools": 1.0, "interface": 1.0, "holder": 1.0},
+    RELEASING: {"tools": 1.0, "interface": 0.5, "holder": 1.0},
+    ATTACHING: {"tools": 1.0, "interface": 1.0, "link": 0.02},
+    PREPARING: {"tools": 0.1, "link": 1.0, "faults": 0.1},
+    PROVING: {"link": 1.0, "faults": 5.0, "interface": 3.0, "proof": 1.0},
+    HOLDING: {"link": 5.0, "faults": 10.0, "interface": 30.0, "proof": 60.0, "targets": 10.0},
+    FAILED: {"interface": 5.0},
 }
 
 LIMIT = 300.0  # seconds to get to HOLDING; the launch hook must wait longer than this
@@ -63,6 +63,7 @@ FORCE = 20.0  # a forced detach can leave the device index of the old instance u
 
 HOOK = 120.0  # that long the launch hook may still be to come; after a reboot there is none
 
+HERE = (ATTACHING, PREPARING, PROVING, HOLDING)  # roles in which the device is looked for
 ALIVE = ("pending", "running")
 
 
@@ -74,7 +75,7 @@ def become(state: State, role: Role, cause: str, now: float) -> State:
     """The only way to change role."""
     if role not in ALLOWED[state.role]:
         raise IllegalTransitionError(f"{state.role.value} -> {role.value} ({cause})")
-    fresh = role is S or state.role is H
+    fresh = role is STARTING or state.role is HOLDING
     return state._replace(
         role=role, cause=cause, since=now, started=now if fresh else state.started, asked=float("-inf")
     )
@@ -107,71 +108,79 @@ def elements(state: State) -> Elements:
 
 
 def _where(state: State, seen: Seen, now: float) -> tuple[Role, str]:
-    if state.role is F:
-        return (S, "trying again") if now - state.since >= PAUSE else (F, state.cause)
-    if seen.link and state.interface:
+    if state.role is FAILED:
+        return (STARTING, "trying again") if now - state.since >= PAUSE else (FAILED, state.cause)
+    if state.role in HERE and seen.link and state.interface:
         role, cause = _serve(state, seen, state.interface)
     else:
         role, cause = _get(state, seen)
-    if role is not H and state.role is not H and now - state.started >= LIMIT:
-        return F, f"{role.value} for {LIMIT:.0f} s: {cause}"
+    if role is not HOLDING and state.role is not HOLDING and now - state.started >= LIMIT:
+        return FAILED, f"{role.value} for {LIMIT:.0f} s: {cause}"
     return role, cause
 
 
 def _serve(state: State, seen: Seen, interface: Interface) -> tuple[Role, str]:
     """The interface is plugged in here."""
-    if state.role not in (P, V, H):
-        return P, f"{interface.id} is {seen.link}"
+    if state.role is ATTACHING:
+        return PREPARING, f"{interface.id} is {seen.link}"
     if isinstance(seen.faults, Unknown) or seen.faults:
         faults = seen.faults.reason if isinstance(seen.faults, Unknown) else ", ".join(seen.faults)
-        return P, seen.tools or seen.trouble or faults
-    if state.role is P:
-        return V, "the kernel is set up"
+        return PREPARING, seen.tools or seen.trouble or faults
+    if state.role is PREPARING:
+        return PROVING, "the kernel is set up"
     if interface.checked:
-        return V, f"the source/destination check of {interface.id} is on: evernat deploy turns it off"
+        return PROVING, f"the source/destination check of {interface.id} is on: evernat deploy turns it off"
     if not interface.public:
         wanted = state.config.address
-        return (V, f"{wanted} is not on {interface.id}") if wanted else (H, "ready, without public address")
+        return (
+            (PROVING, f"{wanted} is not on {interface.id}")
+            if wanted
+            else (HOLDING, "ready, without public address")
+        )
     if isinstance(seen.proof, Unknown):
-        return V, seen.proof.reason
+        return PROVING, seen.proof.reason
     if seen.proof.address not in ("", interface.public):
-        return V, f"the internet sees {seen.proof.address} instead of {interface.public}"
-    if state.role is V and seen.proof.at < state.since:
-        return V, "waiting for an answer"
-    return H, f"NAT proven as {interface.public}"
+        return PROVING, f"the internet sees {seen.proof.address} instead of {interface.public}"
+    if state.role is PROVING and seen.proof.at < state.since:
+        return PROVING, "waiting for an answer"
+    return HOLDING, f"NAT proven as {interface.public}"
 
 
 def _get(state: State, seen: Seen) -> tuple[Role, str]:
     """The interface is not plugged in here."""
-    if state.role in (P, V, H):
-        return S, "the interface is no longer in this machine"
+    if state.role in HERE and state.role is not ATTACHING:
+        return STARTING, "the interface is no longer in this machine"
     interface, holder = seen.interface, seen.holder
     if isinstance(interface, Unknown):
         return state.role, interface.reason
     if interface.holder in ("", seen.me):
-        return A, seen.trouble or f"{interface.id} is {'coming' if interface.holder else 'free'}"
+        return ATTACHING, seen.trouble or f"{interface.id} is {'coming' if interface.holder else 'free'}"
     if isinstance(holder, Unknown):
-        return W, holder.reason
+        return WAITING, holder.reason
     if holder in ALIVE:
-        return W, f"{interface.holder} has {interface.id} and is {holder}"
-    return R, seen.trouble or f"{interface.holder} has {interface.id} and is {holder or 'gone'}"
+        return WAITING, f"{interface.holder} has {interface.id} and is {holder}"
+    return RELEASING, seen.trouble or f"{interface.holder} has {interface.id} and is {holder or 'gone'}"
 
 
 def _actions(state: State, seen: Seen, now: float) -> list[Action]:
     """What the role asks for. Whatever takes something away needs facts that are known now."""
     known, waited = seen.interface, now - state.since
-    if state.role is A and isinstance(known, Interface) and not known.holder:
+    if state.role is ATTACHING and isinstance(known, Interface) and not known.holder:
         return [Attach(known.id)]
     # An instance AWS does not list may be too new to be listed: wait longer.
-    if state.role is R and isinstance(known, Interface) and waited >= (GRACE if seen.holder else FORCE):
+    if (
+        state.role is RELEASING
+        and isinstance(known, Interface)
+        and waited >= (GRACE if seen.holder else FORCE)
+    ):
         return [Detach(known.attachment, force=waited >= FORCE)]
     here = gateway(state, seen)
-    if state.role is P and here and not seen.tools:
+    if state.role is PREPARING and here and not seen.tools:
         return [Prepare(here, elements(state))]
     actions: list[Action] = []
-    if state.role is H and elements(state) != seen.elements:
+    if state.role is HOLDING and elements(state) != seen.elements:
         actions.append(Update(elements(state)))
     settled = seen.hook == "answered" or (seen.hook == "none" and now - state.begun >= HOOK)
-    if state.role in (H, F) and not settled:
-        actions.append(Complete("CONTINUE" if state.role is H else "ABANDON"))
+    if state.role in (HOLDING, FAILED) and not settled:
+        actions.append(Complete("CONTINUE" if state.role is HOLDING else "ABANDON"))
     return actions

@@ -82,6 +82,9 @@ class Unknown(NamedTuple):
     reason: str
 
 
+UNSEEN = Unknown("not looked at yet")
+
+
 class Interface(NamedTuple):
     """The persistent interface by AWS's record. Empty text: no public address, no holder."""
 
@@ -127,16 +130,16 @@ class Seen(NamedTuple):
 
     me: str
     subnet: str
-    interface: Interface | Unknown
-    holder: str | Unknown  # state of the instance that has the interface, "" if there is none such
-    tools: str  # why nft cannot be run yet, "" when it can
-    link: str  # the device with the interface's MAC, "" when it is not plugged in here
-    faults: tuple[str, ...] | Unknown  # what the kernel lacks
-    elements: Elements  # loaded in the maps
-    proof: Proof | Unknown
-    targets: Targets | Unknown
-    hook: str  # the launch hook: "answered", "none" when AWS knew of none, "" before that
-    trouble: str  # why the last action failed
+    interface: Interface | Unknown = UNSEEN
+    holder: str | Unknown = UNSEEN  # state of the instance that has the interface, "" if there is none such
+    tools: str = "not looked for yet"  # why nft cannot be run yet, "" when it can
+    link: str = ""  # the device with the interface's MAC, "" when it is not plugged in here
+    faults: tuple[str, ...] | Unknown = UNSEEN  # what the kernel lacks
+    elements: Elements = frozenset()  # loaded in the maps
+    proof: Proof | Unknown = UNSEEN
+    targets: Targets | Unknown = UNSEEN
+    hook: str = ""  # the launch hook: "answered", "none" when AWS knew of none, "" before that
+    trouble: str = ""  # why the last action failed
 
 
 class State(NamedTuple):

@@ -15,13 +15,9 @@ from .ruleset import MARK
 TABLE = 9000  # and the rules' priority: after `local`, before `main` and the image's own per-interface rules
 
 
-def show(gateway: Gateway) -> list[str]:
-    """The `ip` commands whose output `faults` and `commands` read."""
-    return [
-        f"address show dev {gateway.link}",
-        f"rule show priority {TABLE}",
-        f"route show table {TABLE}",
-    ]
+def show(gateway: Gateway) -> str:
+    """The `ip` batch whose output `faults` and `commands` read."""
+    return f"address show dev {gateway.link}\nrule show priority {TABLE}\nroute show table {TABLE}\n"
 
 
 def faults(shown: str, gateway: Gateway) -> list[str]:
@@ -33,21 +29,17 @@ def faults(shown: str, gateway: Gateway) -> list[str]:
     return [f"no {text}" for text in missing] + [f"stray {text}" for text in _strays(have, gateway)]
 
 
-def commands(shown: str, gateway: Gateway) -> list[str]:
-    """The `ip` commands that put it right."""
-    have, length = _lines(shown), gateway.subnet.split("/")[1]
-    rules = [text for text in _rules(gateway) if text not in have]
-    return [
-        f"link set {gateway.link} up",
-        *(
-            ()
-            if _has_address(have, gateway)
-            else [f"address replace {gateway.address}/{length} dev {gateway.link} noprefixroute"]
-        ),
-        *(f"route replace table {TABLE} {text}" for text in _routes(gateway)),
-        *(f"rule del priority {text.replace(':', '', 1)}" for text in _strays(have, gateway)),
-        *(f"rule add priority {text.replace(':', '', 1)}" for text in rules),
-    ]
+def commands(shown: str, gateway: Gateway) -> str:
+    """The `ip` batch that puts it right."""
+    have, link = _lines(shown), gateway.link
+    lines = [f"link set {link} up"]
+    if not _has_address(have, gateway):
+        length = gateway.subnet.split("/")[1]
+        lines.append(f"address replace {gateway.address}/{length} dev {link} noprefixroute")
+    lines += [f"route replace table {TABLE} {text}" for text in _routes(gateway)]
+    lines += [f"rule del priority {text.replace(':', '', 1)}" for text in _strays(have, gateway)]
+    lines += [f"rule add priority {text.replace(':', '', 1)}" for text in _rules(gateway) if text not in have]
+    return "\n".join(lines) + "\n"
 
 
 def sysctls(gateway: Gateway) -> dict[str, str]:
@@ -68,15 +60,15 @@ def sysctls(gateway: Gateway) -> dict[str, str]:
 
 
 def conntrack(pages: int) -> dict[str, str]:
-    """What should be set under /proc/sys/net/netfilter. `pages` of memory: a tenth of it may go to connections;
+    """What should be set under /proc/sys/net. `pages` of memory: a tenth of it may go to connections;
     the kernel's own limit on a nano is 4,096 of them."""
     flows = str(min(pages, 1 << 20))
     return {
-        "nf_conntrack_tcp_loose": "1",
-        "nf_conntrack_tcp_be_liberal": "1",
-        "nf_conntrack_events": "1",
-        "nf_conntrack_buckets": flows,
-        "nf_conntrack_max": flows,
+        "netfilter/nf_conntrack_tcp_loose": "1",
+        "netfilter/nf_conntrack_tcp_be_liberal": "1",
+        "netfilter/nf_conntrack_events": "1",
+        "netfilter/nf_conntrack_buckets": flows,
+        "netfilter/nf_conntrack_max": flows,
     }
 
 

@@ -6,34 +6,20 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from .model import Host, Seen, State, Unknown
+from .model import Seen, State, Unknown
 
-FILE = Path(os.environ.get("RUNTIME_DIRECTORY", "/run/evernat"), "status.json")
+FILE = os.environ.get("RUNTIME_DIRECTORY", "/run/evernat") + "/status.json"  # systemd makes the directory
 
 
-def report(
-    state: State, seen: Seen, host: Host, notes: Iterable[str], now: float, wall: float
-) -> dict[str, Any]:
+def report(state: State, seen: Seen, notes: list[str], now: float, wall: float) -> dict[str, Any]:
     """The status as plain values. `now` is the clock of `state`, `wall` the time of day; both in seconds."""
     config, interface = state.config, state.interface
-    forwards = [
-        {
-            "protocol": f.protocol,
-            "ports": list(f.ports),
-            "target": f.target,
-            "address": state.targets.get(f.target) if f.dynamic else f.target,
-            "target_port": f.target_port,
-        }
-        for f in config.forwards
-    ]
     return {
         "version": config.version,
         "stack": config.stack,
-        "instance": host.instance,
+        "instance": seen.me,
         "role": state.role.value,
         "cause": state.cause,
         "since": _time(wall - now + state.since),
@@ -43,24 +29,27 @@ def report(
         "private_address": interface.address if interface else "",
         "public_address": interface.public if interface else "",
         "hook": seen.hook,
-        "forwards": forwards,
+        "forwards": [
+            {**f._asdict(), "address": state.targets.get(f.target, "") if f.dynamic else f.target}
+            for f in config.forwards
+        ],
         "unknown": {k: v.reason for k, v in seen._asdict().items() if isinstance(v, Unknown)},
-        "notes": [note for note in notes if note],
+        "notes": notes,
     }
 
 
 def write(values: dict[str, Any]) -> None:
     """Replace the file in one step."""
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    new = FILE.with_suffix(".new")
-    new.write_text(json.dumps(values))
-    new.replace(FILE)
+    with open(f"{FILE}.new", "w") as file:
+        json.dump(values, file)
+    os.replace(f"{FILE}.new", FILE)
 
 
 def main(arguments: list[str]) -> int:
     """`status [--json]`: 0 when NAT is proven, 1 when it is not, 2 when there is nothing to tell."""
     try:
-        values = json.loads(FILE.read_text())
+        with open(FILE) as file:
+            values = json.load(file)
     except OSError as error:
         print(f"evernat-agent: no status: {error}. Look at: journalctl -u evernat-agent", file=sys.stderr)
         return 2

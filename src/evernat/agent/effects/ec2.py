@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from ..model import Host, Interface
 from ..sigv4 import sign
+from . import EffectError
 from .imds import Metadata
 from .web import UnansweredError, Web
 
@@ -20,7 +21,7 @@ EXPIRED = ("ExpiredToken", "RequestExpired", "AuthFailure", "InvalidClientTokenI
 TRIES = 4
 
 
-class RefusedError(Exception):
+class RefusedError(EffectError):
     """AWS said no; nothing was done. `code` is AWS's."""
 
     def __init__(self, action: str, code: str, message: str):
