@@ -23,21 +23,21 @@ protocol = "tcp"
 port = 8080
 target = "172.18.64.10"
 target_port = 80
-allowed_sources = ["198.51.100.0/24"]
+sources = ["198.51.100.0/24"]
 
 [[port_forward]]
 protocol = "tcp"
 port = 8081
 target = "name:web"
 target_port = 8000
-allowed_sources = ["198.51.100.0/24"]
+sources = ["198.51.100.0/24"]
 
 [[port_forward]]
 protocol = "udp"
 port = 7007
 target = "172.18.64.10"
 target_port = 7
-allowed_sources = ["198.51.100.0/24"]
+sources = ["198.51.100.0/24"]
 """
 
 

@@ -71,7 +71,7 @@ def _story(lab: Lab, directory: Path) -> None:
     with (directory / "evernat.toml").open("a") as file:
         file.write(
             f'\n[[port_forward]]\nprotocol = "tcp"\nport = {FORWARDED}\ntarget = "name:client-a"\n'
-            'target_port = 80\nallowed_sources = ["0.0.0.0/0"]\n'
+            'target_port = 80\nsources = ["0.0.0.0/0"]\n'
         )
     begun = time.monotonic()
     with out.status("deploy"):
@@ -89,7 +89,7 @@ def _story(lab: Lab, directory: Path) -> None:
     _check(
         "forward",
         f"internet → {public}:{FORWARDED} → client-a:80",
-        [checks.forward(lab, public, FORWARDED, "client-a")],
+        [until(lambda: (r := checks.forward(lab, public, FORWARDED, "client-a")).ok and r, 12) or checks.forward(lab, public, FORWARDED, "client-a")],
     )
     _kill(lab, run, public, holder)
     with out.status("destroy"):
