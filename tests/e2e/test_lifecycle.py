@@ -171,17 +171,14 @@ def _python_of(uid: int) -> tuple[str, dict[str, str]] | None:
     packages = [p for p in sys.path if p.endswith("site-packages")] + [str(Path(evernat.__file__).parents[1])]
     for python in (sys.executable, "/usr/bin/python3"):
         variables = {} if python == sys.executable else {"PYTHONPATH": os.pathsep.join(packages)}
-        tried = subprocess.run(
-            [python, "-c", "import moto, pydantic_core, evernat.lab.client"],
-            user=uid,
-            extra_groups=[],
-            env=variables,
-            cwd="/",
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
-        if tried.returncode == 0:
-            return python, variables
+        probe = [python, "-c", "import moto, pydantic_core, evernat.lab.client"]
+        try:
+            subprocess.run(
+                probe, user=uid, extra_groups=[], env=variables, cwd="/", capture_output=True, check=True
+            )
+        except (PermissionError, subprocess.CalledProcessError):
+            continue
+        return python, variables
     return None
 
 

@@ -38,20 +38,26 @@ def _current() -> int:
         return int(fcntl.ioctl(probe.fileno(), _SIOCGSKNS, 0))
 
 
+def _fresh() -> int:
+    """The calling thread enters a new namespace; a descriptor of it."""
+    _check(_libc.unshare(_CLONE_NEWNET), "unshare(CLONE_NEWNET)")
+    return _current()
+
+
 class Namespaces:
     """Makes network namespaces and runs things inside them."""
 
     def __init__(self) -> None:
         self._visitor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fabric")
-        self._home = self._visitor.submit(_current).result()
+        # A namespace of the visitor's own to come home to: an ordinary user may leave the machine's, not come back.
+        self._home = self._visitor.submit(_fresh).result()
 
     def create(self) -> int:
         """A new, empty namespace. The caller closes the descriptor; it lives as long as something holds it."""
 
         def make() -> int:
-            _check(_libc.unshare(_CLONE_NEWNET), "unshare(CLONE_NEWNET)")
             try:
-                return _current()
+                return _fresh()
             finally:
                 self._enter(self._home)
 
