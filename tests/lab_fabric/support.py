@@ -107,6 +107,22 @@ def with_eni(before: World, interface: str, **fields: object) -> World:
     return replace(before, enis=changed)
 
 
+LONG, SHORT = 3.0, 0.3
+"""Seconds to wait for what must come, and for what must not."""
+
+
+def silent(listener: socket.socket) -> bool:
+    """Whether nothing comes."""
+    listener.settimeout(SHORT)
+    try:
+        listener.recv(9)
+    except TimeoutError:
+        return True
+    finally:
+        listener.settimeout(LONG)
+    return False
+
+
 @dataclass
 class Net:
     """A fabric and short ways to use it. The sockets it makes stay open until it is closed."""
@@ -120,7 +136,7 @@ class Net:
         kind: int,
         address: tuple[str, int] | None = None,
         protocol: int = 0,
-        wait: float = 0.3,
+        wait: float = LONG,
     ) -> socket.socket:
         """A socket that waits `wait` seconds at most, bound if an address is given."""
         made = self.fabric.socket(where, socket.AF_INET, kind, protocol)
@@ -149,10 +165,14 @@ class Net:
         output, _ = process.communicate(timeout=20)
         return output.decode()
 
-    def pings(self, where: str, address: str, options: str = "") -> bool:
-        """Whether an echo comes back within 0.3 s."""
-        said = self.run(where, f"ping -n -c1 -W0.3 {options} {address} >/dev/null 2>&1 && echo yes")
+    def pings(self, where: str, address: str, options: str = "", wait: float = LONG) -> bool:
+        """Whether an echo comes back."""
+        said = self.run(where, f"ping -n -c1 -W{wait} {options} {address} >/dev/null 2>&1 && echo yes")
         return said == "yes\n"
+
+    def mute(self, where: str, address: str) -> bool:
+        """Whether no echo comes back."""
+        return not self.pings(where, address, wait=SHORT)
 
     def udp(self, where: str, address: str = "0.0.0.0", port: int = 0) -> socket.socket:
         """A bound UDP socket."""
@@ -170,13 +190,18 @@ class Net:
         made.connect((address, port))
         return made
 
-    def connects(self, where: str, address: str, port: int) -> bool:
+    def connects(self, where: str, address: str, port: int, wait: float = LONG) -> bool:
         """Whether a TCP connection comes about."""
+        made = self.open(where, socket.SOCK_STREAM, wait=wait)
         try:
-            self.tcp(where, address, port).close()
+            made.connect((address, port))
         except TimeoutError:
             return False
         return True
+
+    def blocked(self, where: str, address: str, port: int) -> bool:
+        """Whether no TCP connection comes about, not even an answer."""
+        return not self.connects(where, address, port, SHORT)
 
     def translate(self, instance: str, address: str) -> None:
         """Makes an instance a plain NAT node, the least that is one."""

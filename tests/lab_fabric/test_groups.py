@@ -19,9 +19,11 @@ from tests.lab_fabric.support import (
     NODE,
     NODE_2,
     OPEN,
+    SHORT,
     Net,
     default_to,
     eni,
+    silent,
     world,
 )
 
@@ -48,8 +50,8 @@ def test_what_no_rule_allows_is_dropped(net: Net) -> None:
     net.fabric.apply(guarded())
     net.tcp_server("i-node", 80)
     net.tcp_server("i-other", 80)
-    assert not net.connects("i-other", NODE, 80)
-    assert not net.connects("i-node", NODE_2, 80)
+    assert net.blocked("i-other", NODE, 80)
+    assert net.blocked("i-node", NODE_2, 80)
     assert net.dropped("group_ingress") >= 1
     assert net.dropped("group_egress") >= 1
 
@@ -77,8 +79,8 @@ def test_port_range_and_source(net: Net) -> None:
     net.fabric.apply(guarded(ingress=(tcp(80, 82, VPC), tcp(90, cidrs=(f"{INTERNET_HOST}/32",)))))
     for port in (79, 80, 82, 83, 90):
         net.tcp_server("i-node", port)
-    assert [port for port in (79, 80, 82, 83, 90) if net.connects("i-other", NODE, port)] == [80, 82]
-    assert [port for port in (80, 90) if net.connects("internet", ELASTIC, port)] == [90]
+    assert [port for port in (79, 80, 82, 83, 90) if net.connects("i-other", NODE, port, SHORT)] == [80, 82]
+    assert [port for port in (80, 90) if net.connects("internet", ELASTIC, port, SHORT)] == [90]
 
 
 def test_tcp_rule_does_not_let_udp_pass(net: Net) -> None:
@@ -88,8 +90,7 @@ def test_tcp_rule_does_not_let_udp_pass(net: Net) -> None:
     outside = net.udp("internet", INTERNET_HOST, 9)
     assert net.connects("i-node", INTERNET_HOST, 80)
     net.udp("i-node").sendto(b"1", (INTERNET_HOST, 9))
-    with pytest.raises(TimeoutError):
-        outside.recv(9)
+    assert silent(outside)
     assert net.dropped("group_egress") == 1
 
 
@@ -98,7 +99,7 @@ def test_icmp_by_type(net: Net) -> None:
     net.fabric.apply(guarded(ingress=(Rule("icmp", 8, -1, ANY),)))
     assert net.pings("i-other", NODE)
     net.fabric.apply(guarded(ingress=(Rule("icmp", 13, -1, ANY),)))
-    assert not net.pings("internet", ELASTIC)
+    assert net.mute("internet", ELASTIC)
 
 
 def test_a_protocol_by_number(net: Net) -> None:
@@ -108,8 +109,7 @@ def test_a_protocol_by_number(net: Net) -> None:
     other.sendto(b"esp", (NODE, 0))
     assert node.recv(99)[20:] == b"esp"
     node.sendto(b"esp", (NODE_2, 0))
-    with pytest.raises(TimeoutError):
-        other.recv(99)
+    assert silent(other)
 
 
 def test_rules_of_several_groups_add_up(net: Net) -> None:
@@ -120,7 +120,7 @@ def test_rules_of_several_groups_add_up(net: Net) -> None:
     net.fabric.apply(replace(both, enis=enis))
     for port in (80, 81, 82):
         net.tcp_server("i-node", port)
-    assert [port for port in (80, 81, 82) if net.connects("i-other", NODE, port)] == [80, 81]
+    assert [port for port in (80, 81, 82) if net.connects("i-other", NODE, port, SHORT)] == [80, 81]
 
 
 def test_a_rule_may_name_a_group(net: Net) -> None:
@@ -130,12 +130,12 @@ def test_a_rule_may_name_a_group(net: Net) -> None:
     before = guarded(rules, (), friends)
     net.fabric.apply(before)
     net.tcp_server("i-node", 80)
-    assert not net.connects("i-other", NODE, 80)
+    assert net.blocked("i-other", NODE, 80)
     enis = (before.enis[0], replace(before.enis[1], groups=("sg-friends",)))
     net.fabric.apply(replace(before, enis=enis))
     assert net.connects("i-other", NODE, 80)
     net.fabric.apply(before)
-    assert not net.connects("i-other", NODE, 80)
+    assert net.blocked("i-other", NODE, 80)
 
 
 def test_a_tracked_flow_survives_its_rule(net: Net) -> None:
@@ -147,7 +147,7 @@ def test_a_tracked_flow_survives_its_rule(net: Net) -> None:
     net.fabric.apply(guarded())
     assert _talks(sender, receiver)
     assert _talks(receiver, sender)
-    assert not net.connects("i-other", NODE, 80)
+    assert net.blocked("i-other", NODE, 80)
 
 
 def test_an_untracked_flow_ends_with_its_rule(net: Net) -> None:
@@ -159,7 +159,8 @@ def test_an_untracked_flow_ends_with_its_rule(net: Net) -> None:
     receiver, _ = server.accept()
     assert _talks(sender, receiver)
     net.fabric.apply(guarded((), (EVERYTHING,)))
-    assert not _talks(sender, receiver)
+    sender.sendall(b"x")
+    assert silent(receiver)
 
 
 def test_errors_about_allowed_flows_pass(net: Net) -> None:
@@ -176,7 +177,7 @@ def test_errors_about_allowed_flows_pass(net: Net) -> None:
         [69, 0, 0, 32, 0, 0, 64, 0, 64, 17, 0, 0, *map(int, f"{NODE}.{NODE_2}".split(".")), 0, 9, 0, 9]
     )
     raw.sendto(bytes([3, 3, 0xFF, 0xFF, 0, 0, 0, 0]) + made_up + bytes(4), (NODE, 0))
-    assert not net.connects("i-other", NODE, 80)
+    assert net.blocked("i-other", NODE, 80)
     assert net.dropped("group_ingress") >= 2
 
 
@@ -215,8 +216,7 @@ def test_a_plugged_in_again_interface_knows_no_old_flows(net: Net) -> None:
     net.fabric.apply(replace(start, enis=before.enis))
     net.fabric.apply(replace(start, groups=(*before.groups, replace(listening, ingress=()))))
     net.udp("i-node", "172.18.128.9", 9).sendto(b"2", (NODE_2, 9))
-    with pytest.raises(TimeoutError):
-        sender.recv(9)
+    assert silent(sender)
 
 
 def test_overlapping_networks_in_one_rule(net: Net) -> None:
@@ -232,9 +232,5 @@ def test_interfaces_with_the_same_groups_share_chains() -> None:
 
 
 def _talks(sender: socket.socket, receiver: socket.socket) -> bool:
-    receiver.settimeout(0.5)
     sender.sendall(b"x")
-    try:
-        return receiver.recv(1) == b"x"
-    except TimeoutError:
-        return False
+    return receiver.recv(1) == b"x"

@@ -49,7 +49,7 @@ def test_each_subnet_follows_its_own_table(net: Net) -> None:
     """The default route of one table is no use to a subnet with another, which has none: its packets are dropped."""
     net.fabric.apply(world(node, client, client_b, a=[default_to(node)]))
     net.translate("i-node", NODE)
-    assert not net.pings("i-client-b", INTERNET_HOST)
+    assert net.mute("i-client-b", INTERNET_HOST)
     assert net.dropped("no_route") == 1
 
 
@@ -78,10 +78,10 @@ def test_an_interface_that_is_not_plugged_in_is_a_black_hole(net: Net) -> None:
 def test_longest_prefix_wins(net: Net) -> None:
     """A black hole for one address does not touch the default route, and a narrower route wins over `local`."""
     narrow = Route(f"{INTERNET_HOST}/32", "blackhole")
-    inside = Route("172.18.80.0/20", "eni", node.id)
+    inside = Route("172.18.80.1/20", "eni", node.id)
     net.fabric.apply(world(node, client, client_b, a=[default_to(node), narrow, inside]))
     net.translate("i-node", NODE)
-    assert not net.pings("i-client", INTERNET_HOST)
+    assert net.mute("i-client", INTERNET_HOST)
     assert net.pings("i-client", "198.51.100.2")
     server, sender = net.udp("i-client-b", port=9), net.udp("i-client")
     sender.sendto(b"1", (CLIENT_B, 9))
@@ -92,7 +92,7 @@ def test_unused_addresses_of_the_vpc_swallow_packets(net: Net) -> None:
     """The router's own address and free ones answer ARP, as in a VPC, and nothing else."""
     net.fabric.apply(world(client))
     for address in ("172.18.64.1", "172.18.64.99"):
-        assert not net.pings("i-client", address)
+        assert net.mute("i-client", address)
         assert "lladdr" in net.run("i-client", f"ip neigh show {address}")
     assert net.dropped("no_such_address") == 2
 
@@ -105,9 +105,9 @@ def test_managed_nat_gateway(net: Net) -> None:
     server, sender = net.udp("internet", INTERNET_HOST, 9), net.udp("i-client")
     sender.sendto(b"1", (INTERNET_HOST, 9))
     assert server.recvfrom(9)[1][0] == ELASTIC
-    assert not net.pings("internet", ELASTIC)
+    assert net.mute("internet", ELASTIC)
     net.fabric.apply(world(client, client_b, a=[to_managed]))
-    assert not net.pings("i-client", INTERNET_HOST)
+    assert net.mute("i-client", INTERNET_HOST)
 
 
 def test_router_and_internet_gateway_do_not_show_in_a_traceroute(net: Net) -> None:

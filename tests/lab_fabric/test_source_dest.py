@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from evernat.lab.addresses import INTERNET_HOST
-from tests.lab_fabric.support import CLIENT, CLIENT_B, ELASTIC, NODE, Net, default_to, eni, with_eni, world
+from tests.lab_fabric.support import (
+    CLIENT,
+    CLIENT_B,
+    ELASTIC,
+    NODE,
+    Net,
+    default_to,
+    eni,
+    silent,
+    with_eni,
+    world,
+)
 
 pytestmark = pytest.mark.packets
 
@@ -19,7 +30,7 @@ def test_a_checked_node_cannot_forward(net: Net) -> None:
     """With the check on nothing is delivered to the node but what is for itself; off again, it forwards."""
     net.fabric.apply(with_eni(before, node.id, source_dest_check=True))
     net.translate("i-node", NODE)
-    assert not net.pings("i-client", INTERNET_HOST)
+    assert net.mute("i-client", INTERNET_HOST)
     assert net.dropped("not_owner") == 1
     assert net.pings("i-client", NODE)
     net.fabric.apply(before)
@@ -36,8 +47,7 @@ def test_a_checked_interface_cannot_send_as_another(net: Net) -> None:
         if arrives:
             assert receiver.recvfrom(9)[1][0] == "172.18.99.99"
         else:
-            with pytest.raises(TimeoutError):
-                receiver.recv(9)
+            assert silent(receiver)
     assert net.dropped("spoofed") == 1
 
 
@@ -46,5 +56,5 @@ def test_the_check_is_each_interfaces_own(net: Net) -> None:
     second = eni("second", "172.18.128.9", "i-node", index=1)
     net.fabric.apply(world(node, second, client, a=[default_to(second)]))
     net.translate("i-node", NODE)
-    assert not net.pings("i-client", INTERNET_HOST)
+    assert net.mute("i-client", INTERNET_HOST)
     assert net.dropped("not_owner") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 
 from evernat.lab.fabric import guest, handmade, layout, nat_gateway, nftables, routing, ruleset
 from evernat.lab.fabric.namespaces import Namespaces
-from evernat.lab.fabric.tools import FabricError, Tools
+from evernat.lab.fabric.tools import Attempts, Tools
 from evernat.lab.fabric.wiring import NAT_GATEWAY, Machine, Port, machines, wire
 from evernat.lab.world import World
 
@@ -41,8 +42,7 @@ class Fabric:
     def apply(self, world: World) -> None:
         """Makes the network what `world` says. Doing it again changes nothing.
 
-        Raises FabricError after doing all that could be done; what the kernel refused of the ruleset is tried again at
-        the next call.
+        Raises FabricError after doing all that could be done; what the kernel refused is tried again at the next call.
         """
         with self._lock:
             ports = wire(world)
@@ -52,9 +52,13 @@ class Fabric:
                 if key not in ports or ports[key].cable != port.cable
             ]
             new = [port for key, port in ports.items() if key not in self._ports or self._ports[key] in gone]
-            problems = self._change(world, gone, new, ports)
-            if problems:
-                raise FabricError("\n".join(problems))
+            running = machines(world)
+            for machine in running - self._machines.keys():
+                self._machines[machine] = self._boot(machine)
+            try:
+                self._change(world, gone, new, ports)
+            finally:
+                self._release(running)
 
     def stop(self, instance_id: str) -> None:
         """Pulls all cables of an instance and lets its namespace go, before a World says so."""
@@ -130,30 +134,28 @@ class Fabric:
         self._tools.nft(router, ruleset.BASE)
         handmade.install(self._namespaces, router)
 
-    def _change(
-        self, world: World, gone: list[Port], new: list[Port], ports: Mapping[str, Port]
-    ) -> list[str]:
-        """Routes first, then the ruleset, then the machines, so that nobody inside sees a half-made network."""
-        running = machines(world)
-        for machine in running - self._machines.keys():
-            self._machines[machine] = self._boot(machine)
+    def _change(self, world: World, gone: list[Port], new: list[Port], ports: Mapping[str, Port]) -> None:
+        """Routes first, then the ruleset, then the machines, so that nobody inside sees a half-made network.
+
+        What failed is not taken down as done, so the next change tries it again.
+        """
+        attempts = Attempts(self._log)
+        router = self._places["router"]
+        cables = {port: guest.cable(port, self._machines[port.machine]) for port in new}
         entries = routing.render(world, ports)
-        rules = ruleset.render(world, ports)
-        lines = guest.unplug(gone)
-        for port in new:
-            lines += guest.cable(port, self._machines[port.machine])
+        lines = [*guest.unplug(gone), *itertools.chain.from_iterable(cables.values())]
         lines += routing.changes(routing.surviving(self._routing, gone), entries)
-        descriptors = {self._machines[port.machine] for port in new}
-        problems = self._try(lambda: self._tools.ip(self._places["router"], lines, descriptors))
-        self._ports, self._routing = dict(ports), entries
-        problems += self._try(lambda: self._load(rules))
-        for machine in running & {port.machine for port in (*gone, *new)}:
-            problems += self._try(partial(self._configure, machine, gone, new))
-        problems += self._try(
-            lambda: self._tools.await_links(self._places["router"], [port.name for port in new])
-        )
-        self._release(running)
-        return problems
+        attempts.take(lambda: self._tools.ip(router, lines, {self._machines[port.machine] for port in new}))
+        plugged = [port for port in new if cables[port][0] not in attempts.failed]
+        self._ports = {key: port for key, port in ports.items() if port not in new or port in plugged}
+        self._routing = {
+            remove: entry for remove, entry in entries.items() if entry.put not in attempts.failed
+        }
+        attempts.take(lambda: self._load(ruleset.render(world, ports)))
+        for machine in self._machines.keys() & {port.machine for port in (*gone, *plugged)}:
+            attempts.take(partial(self._configure, machine, gone, plugged))
+        attempts.take(lambda: self._tools.await_links(router, [port.name for port in plugged]))
+        attempts.finish()
 
     def _boot(self, machine: Machine) -> int:
         """A new network stack, as a machine has before anything is plugged in."""
@@ -181,12 +183,3 @@ class Fabric:
         """Lets go of the namespaces of machines that are no more. Cables go first: the other way round is slow."""
         for machine in [machine for machine in self._machines if machine not in wanted]:
             os.close(self._machines.pop(machine))
-
-    def _try(self, action: Callable[[], None]) -> list[str]:
-        """What went wrong, for a step that must not keep the next ones from being taken."""
-        try:
-            action()
-        except FabricError as error:
-            self._log(f"fabric: {error}")
-            return [str(error)]
-        return []

@@ -7,6 +7,7 @@ So a more specific route of a table still wins over `local`, as in AWS.
 
 from __future__ import annotations
 
+import ipaddress
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def render(world: World, ports: Mapping[str, Port]) -> dict[str, Entry]:
         entries[f"route del {cidr}"] = Entry(f"route replace {cidr} dev {HOLE} src {ROUTER_ADDRESS}")
     for table in world.route_tables:
         number = table_number(table.id)
-        routes = {route.destination: _hop(route, ports) for route in table.routes}
+        routes = {_network(route): _hop(route, ports) for route in table.routes}
         routes.setdefault("0.0.0.0/0", _NOWHERE)
         for destination, (kind, hop, port_name) in routes.items():
             where = f"{destination} table {number}"
@@ -97,3 +98,8 @@ def _hop(route: Route, ports: Mapping[str, Port]) -> tuple[str, str, str]:
     if route.kind == "blackhole" or port is None:
         return _NOWHERE
     return ("", f" via {port.addresses[0]} dev {port.name} onlink", port.name)
+
+
+def _network(route: Route) -> str:
+    """AWS takes a destination with bits beyond its prefix for the network (API reference, CreateRoute)."""
+    return str(ipaddress.ip_network(route.destination, strict=False))

@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from evernat.lab.fabric.namespaces import Namespaces
 
 _LINK_TRIES, _LINK_PAUSE = 200, 0.01
+_FAILED_LINE = r"Command failed -:(\d+)"
 
 
 class FabricError(Exception):
-    """The kernel refused a change: what was attempted, and what it answered."""
+    """The kernel refused a change: what was attempted, and what it answered.
+
+    `lines` are those of a batch that failed.
+    """
+
+    def __init__(self, message: str, lines: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.lines = frozenset(lines)
+
+
+class Attempts:
+    """Steps of which each is taken even if those before it failed. `failed` are the lines of batches that did."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._messages: list[str] = []
+        self.failed: set[str] = set()
+
+    def take(self, step: Callable[[], None]) -> None:
+        """Takes a step and keeps what went wrong."""
+        try:
+            step()
+        except FabricError as error:
+            self._log(f"fabric: {error}")
+            self._messages.append(str(error))
+            self.failed |= error.lines
+
+    def finish(self) -> None:
+        """Raises FabricError with all that went wrong, if anything did."""
+        if self._messages:
+            raise FabricError("\n".join(self._messages), self.failed)
 
 
 class Tools:
@@ -79,9 +111,9 @@ class Tools:
 
         done = self._namespaces.run(namespace, run)
         if done.returncode:
-            raise FabricError(f"{' '.join(command)}: {done.stderr.strip()}\n{_numbered(text)}")
+            lines = text.splitlines()
+            numbers = {int(number) for number in re.findall(_FAILED_LINE, done.stderr)}
+            failed = [line for number, line in enumerate(lines, 1) if number in numbers]
+            shown = failed or [f"{number:4} {line}" for number, line in enumerate(lines, 1)]
+            raise FabricError("\n".join((f"{' '.join(command)}: {done.stderr.strip()}", *shown)), failed)
         return done.stdout
-
-
-def _numbered(text: str) -> str:
-    return "\n".join(f"{number:4} {line}" for number, line in enumerate(text.splitlines(), 1))
