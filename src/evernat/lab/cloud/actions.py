@@ -12,6 +12,7 @@ from evernat.lab.cloud import (
     ec2_routes,
     ec2_tags,
     ec2_templates,
+    iam_guards,
     images,
     sts,
 )
@@ -27,6 +28,7 @@ LOADED = (
     ec2_routes,
     ec2_tags,
     ec2_templates,
+    iam_guards,
     images,
     sts,
     api_groups,

@@ -58,10 +58,6 @@ def _ec2_ids(region: Region, action: str, params: Params) -> Iterator[str]:
             yield from _of_attachment(region, value)
         elif _ID.match(value):
             yield value
-    if action == "AssociateAddress" and params.get("NetworkInterfaceId") in region.interfaces:
-        plug = region.interfaces[params["NetworkInterfaceId"]].plug
-        if plug:
-            yield plug.instance_id
 
 
 def _of_attachment(region: Region, attachment_id: str) -> Iterator[str]:
@@ -137,7 +133,8 @@ def context(region: Region, params: Params, *, source: str, instance_id: str, ro
         "aws:RequestedRegion": region.name,
         "ec2:Region": region.name,
         "aws:SourceIp": source,
-        "aws:SecureTransport": "false",
+        # The lab's plain HTTP stands for HTTPS.
+        "aws:SecureTransport": "true",
         "aws:PrincipalAccount": region.account,
     }
     if instance_id:

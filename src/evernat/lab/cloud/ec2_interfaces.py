@@ -202,7 +202,11 @@ def attach(region: Region, params: Params) -> Params:
 
 @handles("ec2", "DetachNetworkInterface")
 def detach(region: Region, params: Params) -> Params:
-    """The primary interface cannot be detached."""
+    """The primary interface cannot be detached.
+
+    An instance that is dead or going does not let go: the attachment stays `detaching` until AWS releases it or
+    somebody forces it (API reference: Force is "a last resort to detach a network interface from a failed instance").
+    """
     attachment_id = params.get("AttachmentId")
     if not attachment_id:
         raise missing("attachmentId")
@@ -212,8 +216,18 @@ def detach(region: Region, params: Params) -> Params:
     interface = found[0]
     if interface.plug and interface.plug.device_index == 0:
         raise AwsError("OperationNotPermitted", "The network interface at device index 0 cannot be detached.")
-    interface.plug = None
+    if _lets_go(region, interface) or params.get("Force"):
+        interface.plug = None
+    elif interface.plug:
+        interface.plug.status = "detaching"
     return {}
+
+
+def _lets_go(region: Region, interface: Interface) -> bool:
+    machine = region.machines.get(interface.plug.instance_id) if interface.plug else None
+    if machine is None or machine.state == "stopped":
+        return True
+    return machine.state == "running" and machine.powered
 
 
 @handles("ec2", "AssignPrivateIpAddresses")

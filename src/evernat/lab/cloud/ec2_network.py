@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from evernat.lab.cloud import ec2_tags
 from evernat.lab.cloud.errors import AwsError, dependency, missing
 from evernat.lab.cloud.filters import apply, page, select
 from evernat.lab.cloud.registry import Params, guards, handles
@@ -27,6 +28,29 @@ SUBNET_FILTERS = {
     "owner-id": "OwnerId",
     "state": "State",
 }
+
+
+@handles("ec2", "CreateSubnet")
+def create_subnet(region: Region, params: Params) -> Params:
+    """moto takes the first subnet of a zone for the default one, which would give its instances public addresses."""
+    vpc = region.vpc(params.get("VpcId", ""))
+    if not params.get("CidrBlock"):
+        raise missing("cidrBlock")
+    zones = region.ec2.describe_availability_zones()
+    wanted = params.get("AvailabilityZone") or params.get("AvailabilityZoneId") or zones[0].name
+    zone = next((z.name for z in zones if wanted in (z.name, z.zone_id)), None)
+    if zone is None:
+        known = ", ".join(z.name for z in zones)
+        raise AwsError(
+            "InvalidParameterValue",
+            f"Value ({wanted}) for parameter availabilityZone is invalid. Subnets can currently only be created in "
+            f"the following availability zones: {known}.",
+        )
+    tags = ec2_tags.specified(params, "subnet")
+    subnet = region.ec2.create_subnet(vpc.id, params["CidrBlock"], None, zone)
+    subnet.map_public_ip_on_launch = subnet.default_for_az = False
+    region.tag(subnet.id, tags)
+    return {"Subnet": _subnet(region, subnet)}
 
 
 @guards("ec2", "DeleteSubnet")
@@ -157,7 +181,7 @@ def _subnet(region: Region, subnet: Any) -> dict[str, Any]:
         "AvailabilityZone": subnet.availability_zone,
         "AvailabilityZoneId": subnet._availability_zone.zone_id,
         "AvailableIpAddressCount": region.free_addresses(subnet),
-        "MapPublicIpOnLaunch": bool(subnet.map_public_ip_on_launch),
+        "MapPublicIpOnLaunch": region.maps_public(subnet),
         "DefaultForAz": False,
         "State": "available",
         "OwnerId": region.account,

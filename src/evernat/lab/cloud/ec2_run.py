@@ -131,7 +131,7 @@ def profile_arn(region: Region, spec: dict[str, str]) -> str:
 
 def _check_key(region: Region, params: Params) -> None:
     name = params.get("KeyName")
-    if name and name not in region.ec2.keypairs:
+    if name and name not in region.ec2.key_pairs:
         raise AwsError("InvalidKeyPair.NotFound", f"The key pair '{name}' does not exist")
 
 
@@ -212,7 +212,7 @@ def _interfaces(region: Region, machine: Machine, params: Params) -> None:
     primary = next(n for n in nics if int(n.get("DeviceIndex", 0)) == 0)
     wanted = primary.get("AssociatePublicIpAddress")
     if wanted is None:
-        wanted = bool(region.subnet(machine.subnet_id).map_public_ip_on_launch)
+        wanted = region.maps_public(region.subnet(machine.subnet_id))
     if wanted and len(nics) > 1:
         raise AwsError(
             "InvalidParameterCombination",

@@ -77,7 +77,7 @@ def exists(region: Region, resource_id: str) -> bool:
     rules = (r for by_id in region.ec2.groups.values() for g in by_id.values() for r in all_rules(g))
     if any(rule.id == resource_id for rule in rules):
         return True
-    return any(getattr(pair, "id", "") == resource_id for pair in region.ec2.keypairs.values())
+    return any(getattr(pair, "id", "") == resource_id for pair in region.ec2.key_pairs.values())
 
 
 def all_rules(group: Any) -> list[Any]:

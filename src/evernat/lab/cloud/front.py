@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from moto.core.exceptions import ServiceException
 from waitress.channel import ClientDisconnected
-from werkzeug.exceptions import HTTPException
 
 from evernat.lab.cloud import authorize, iam, moto_app, respond
 from evernat.lab.cloud.calls import Call
@@ -152,17 +151,16 @@ def _before(fault: Fault, call: Call) -> None:
 
 def _dispatch(region: Region, request: ApiRequest) -> Answer:
     key = (request.service, request.action)
-    if key in HANDLERS:
-        return respond.result(request, HANDLERS[key](region, request.params))
-    if request.action not in MOTO.get(request.service, frozenset()):
-        raise AwsError("InvalidAction", f"The lab's cloud does not know the action {request.action}.")
-    if key in GUARDS:
-        GUARDS[key](region, request.params)
     try:
+        if key in HANDLERS:
+            return respond.result(request, HANDLERS[key](region, request.params))
+        if request.action not in MOTO.get(request.service, frozenset()):
+            raise AwsError("InvalidAction", f"The lab's cloud does not know the action {request.action}.")
+        if key in GUARDS:
+            GUARDS[key](region, request.params)
         return moto_app.call(request, region.account)
-    except (ServiceException, HTTPException) as problem:
-        code = getattr(problem, "code", "InternalError")
-        raise AwsError(str(code), str(getattr(problem, "message", problem))) from None
+    except ServiceException as problem:
+        raise AwsError(problem.code, problem.message) from None
 
 
 def _code(answer: Answer) -> str:

@@ -19,7 +19,6 @@ from moto.ec2.responses import EC2Response
 from moto.iam.models import AWSManagedPolicy
 from moto.iam.responses import IamResponse
 from moto.ssm.responses import SimpleSystemManagerResponse
-from moto.sts.responses import TokenResponse
 
 from evernat.lab.cloud.errors import AwsError
 from evernat.lab.cloud.request import ApiRequest
@@ -29,7 +28,6 @@ RESPONSES: dict[str, Any] = {
     "ec2": EC2Response,
     "iam": IamResponse,
     "ssm": SimpleSystemManagerResponse,
-    "sts": TokenResponse,
 }
 
 AWS_POLICIES = {
@@ -75,7 +73,7 @@ def call(request: ApiRequest, account: str) -> Answer:
 
 def fresh(account: str) -> None:
     """Forget everything moto knows of an account. moto's state is one per process."""
-    for service in ("ec2", "iam", "ssm", "sts"):
+    for service in ("ec2", "iam", "ssm"):
         backend = moto.backends.get_backend(service)
         if account in backend:
             backend[account].reset()
@@ -102,4 +100,9 @@ def policy_documents(iam: Any, role_name: str) -> list[dict[str, Any]]:
     if role is None:
         return []
     inline = [json.loads(text) for text in role.policies.values()]
-    return inline + [json.loads(p.default_version.document) for p in role.managed_policies.values()]
+    return inline + [json.loads(_in_force(p)) for p in role.managed_policies.values()]
+
+
+def _in_force(policy: Any) -> str:
+    """The text of a managed policy's default version."""
+    return next(str(v.document) for v in policy.versions if v.version_id == policy.default_version_id)

@@ -27,6 +27,9 @@ LIFETIME = datetime.timedelta(hours=6)
 RENEW = datetime.timedelta(minutes=15)
 """New ones are there at least this long before the old ones expire."""
 
+EXPIRED = "EXPIRED"
+"""An access key that begins so plays a user whose session is over."""
+
 SKEW = datetime.timedelta(minutes=5)
 """A request may be this old (IAM user guide, signing)."""
 
@@ -96,6 +99,8 @@ class Principals:
 
         Raises AwsError when they are wrong. Keys that begin with ASIA were issued by the lab or are forged.
         """
+        if request.access_key.startswith(EXPIRED):
+            raise _expired(request)
         if not request.access_key.startswith("ASIA"):
             return None
         found = self._issued.get(request.access_key)

@@ -30,7 +30,7 @@ MOTO: dict[str, frozenset[str]] = {
     "ec2": _names("""
         CreateVpc DeleteVpc DescribeVpcs DescribeVpcAttribute ModifyVpcAttribute
         AssociateVpcCidrBlock DisassociateVpcCidrBlock
-        CreateSubnet DeleteSubnet ModifySubnetAttribute
+        DeleteSubnet ModifySubnetAttribute
         CreateInternetGateway AttachInternetGateway DetachInternetGateway DeleteInternetGateway
         DescribeInternetGateways
         CreateRouteTable DeleteRouteTable AssociateRouteTable DisassociateRouteTable ReplaceRouteTableAssociation
@@ -58,7 +58,7 @@ MOTO: dict[str, frozenset[str]] = {
     "ssm": _names("""
         PutParameter DeleteParameter DeleteParameters DescribeParameters AddTagsToResource ListTagsForResource
     """),
-    "sts": _names("GetSessionToken AssumeRole"),
+    "sts": frozenset(),
     "autoscaling": frozenset(),
 }
 """What moto answers alone (after its guard, if there is one)."""

@@ -135,6 +135,11 @@ class Region:
                 return by_id[subnet_id]
         raise not_found("InvalidSubnetID.NotFound", "subnet", subnet_id)
 
+    @staticmethod
+    def maps_public(subnet: Any) -> bool:
+        """Whether instances launched into a subnet get a public address; moto keeps a text or a bool."""
+        return str(subnet.map_public_ip_on_launch).lower() == "true"
+
     def all_subnets(self) -> list[Any]:
         """Every subnet of moto's."""
         return [s for by_id in self.ec2.subnets.values() for s in by_id.values()]
