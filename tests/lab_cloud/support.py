@@ -48,7 +48,6 @@ class Server:
 
     def close(self) -> None:
         self._server.close()
-        self._thread.join(2)
 
     def client(
         self, service: str, key: str = "lab", secret: str = "lab", token: str | None = None, **kw: Any

@@ -62,7 +62,7 @@ def _follow(region: Region, group: Group, member: Member) -> None:
         ec2_state.terminate(region, machine, "Client.UserInitiatedShutdown", "User initiated")
     if member.state == "Terminating:Proceed" and (not machine or not machine.alive):
         _finish(member, "Successful")
-        del group.members[member.instance_id]
+        group.members.pop(member.instance_id, None)
 
 
 def _hooks(group: Group, transition: str) -> list[Hook]:
