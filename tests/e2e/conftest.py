@@ -59,12 +59,16 @@ class Deployed:
         """The gateway of `evernat status --json`."""
         return dict(self.evernat("status")["gateways"][0])
 
-    def ready(self, seconds: float = 60) -> dict[str, Any]:
-        """Wait until the gateway is ready and client-a is out; the gateway."""
-        out = until(lambda: checks.tcp(self.lab, "client-a", self.public).ok, seconds)
-        assert out, self.consoles()
-        gateway = until(lambda: (g := self.gateway())["state"] == "ready" and g, seconds)
-        assert gateway, self.gateway()
+    def ready(self, seconds: float = 60, *, after: str = "") -> dict[str, Any]:
+        """Wait until the gateway is ready, on another node than `after`, and client-a is out; the gateway."""
+
+        def proven() -> dict[str, Any] | None:
+            found = self.gateway()
+            return found if found["state"] == "ready" and found["holder"] != after else None
+
+        gateway = until(proven, seconds)
+        assert gateway, f"{self.gateway()}\n{self.consoles()}"
+        assert until(lambda: checks.tcp(self.lab, "client-a", self.public).ok, seconds), self.consoles()
         return dict(gateway)
 
     def boto(self, service: str) -> Any:
