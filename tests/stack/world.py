@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import boto3
 import waitress
+from botocore.exceptions import BotoCoreError, ClientError
 
 from evernat.lab.cloud import Cloud, Network, build_network
 from evernat.lab.profile import NONE
-from evernat.stack import names
+from evernat.stack import library, names
 from evernat.stack.api import Api
 from evernat.stack.load import gateway_from
 from evernat.stack.spec import Gateway
+from evernat.stack.steps import Plan
 
 REGION = "us-west-2"
 CLIENTS = ("ec2", "iam", "autoscaling", "ssm", "sts")
@@ -67,7 +69,9 @@ class World:
         """One turn of the world: the cloud's background, then the agent."""
         self.cloud.tick()
         if self.agent_works:
-            self.agent()
+            # A call that fails is tried again in the next turn, as the real agent would.
+            with suppress(ClientError, BotoCoreError):
+                self.agent()
 
     def settle(self) -> None:
         """Let everything happen that happens by itself."""
@@ -76,6 +80,9 @@ class World:
 
     def agent(self) -> None:
         """What the node's agent does, seen from the API: take the free interface, then complete the launch hook."""
+        members = [m for g in self.cloud.region(REGION).groups.values() for m in g.members.values()]
+        if not any(m.state == "Pending:Wait" for m in members):
+            return
         ec2, scaling = self.client("ec2"), self.client("autoscaling")
         waiting = [
             (group["AutoScalingGroupName"], member["InstanceId"])
@@ -122,6 +129,23 @@ class World:
             "private_route_table_ids": list(self.network.private_route_table_ids),
         }
 
+    def deploy(self, gateway: Gateway, **options: Any) -> Plan:
+        """Plan and deploy as the command does; returns the plan."""
+        api = self.api()
+        replace = options.pop("replace_routes", False)
+        plan = library.plan(gateway, api, replace_routes=replace)
+        library.deploy(gateway, plan, api, replace_routes=replace, **options)
+        return plan
+
+    def destroy(self, stack: str = "main") -> None:
+        """Plan and destroy as the command does."""
+        api = self.api()
+        library.destroy(library.plan_removal(stack, api), api)
+
+    def mutations(self) -> list[str]:
+        """Calls so far that were not mere looking."""
+        return [c.name for c in self.cloud.calls if not c.action.startswith(("Describe", "Get", "List"))]
+
     def inventory(self) -> dict[str, Any]:
         """Everything the account has, by the API's own listings; whatever is left over shows here, tagged or not."""
         ec2, iam, scaling = self.client("ec2"), self.client("iam"), self.client("autoscaling")
@@ -152,15 +176,56 @@ class World:
             },
         }
 
-    def made(self) -> dict[str, Any]:
+    def made(self) -> dict[str, list[str]]:
         """What is there now and was not there before."""
         now = self.inventory()
+        lists = {kind: list(now[kind]) for kind in now if kind != "routes"}
         return {
-            kind: [thing for thing in now[kind] if thing not in self.before[kind]]
-            for kind in now
-            if isinstance(now[kind], list)
-        } | {
-            "security groups": [g for g in now["security groups"] if g not in self.before["security groups"]]
+            kind: [thing for thing in things if thing not in self.before[kind]]
+            for kind, things in lists.items()
+        }
+
+    def complete(self) -> None:
+        """Assert that the account has exactly one whole stack more than before, each thing once."""
+        counts = {kind: len(things) for kind, things in self.made().items()}
+        # Two interfaces: the persistent one and the node's own.
+        assert counts == {
+            "instances": 1, "interfaces": 2, "addresses": 1, "security groups": 1, "templates": 1, "groups": 1,
+            "roles": 1, "profiles": 1,
+        }  # fmt: skip
+        assert self.routes() == {
+            table: self.interface()["NetworkInterfaceId"] for table in self.network.private_route_table_ids
+        }
+        assert self.interface()["Attachment"]["InstanceId"] == self.made()["instances"][0]
+        assert self.interface()["Association"]["AllocationId"] == self.made()["addresses"][0]
+
+    def gone(self) -> None:
+        """Assert that the account is as it was."""
+        self.settle()
+        assert self.inventory() == self.before
+
+    def interface(self, stack: str = "main") -> dict[str, Any]:
+        """The stack's one persistent interface."""
+        filters = [
+            {"Name": f"tag:{names.STACK_TAG}", "Values": [stack]},
+            {"Name": f"tag:{names.PART_TAG}", "Values": ["interface"]},
+        ]
+        (interface,) = self.client("ec2").describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+        return dict(interface)
+
+    def routes(self) -> dict[str, str]:
+        """Where each private table's default route leads."""
+        tables = self.client("ec2").describe_route_tables(
+            RouteTableIds=list(self.network.private_route_table_ids)
+        )["RouteTables"]
+        return {
+            t["RouteTableId"]: r.get("NetworkInterfaceId")
+            or r.get("NatGatewayId")
+            or r.get("GatewayId")
+            or ""
+            for t in tables
+            for r in t["Routes"]
+            if r["DestinationCidrBlock"] == "0.0.0.0/0"
         }
 
 
