@@ -1,0 +1,75 @@
+"""The node's role is held against the calls that really came: nothing allowed is unused, nothing changes at large."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from evernat.lab.checks import until
+from evernat.lab.cloud.iam import Resource, evaluate
+
+from .conftest import Deployed
+
+READING = ("ec2:Describe", "autoscaling:Describe", "ec2:Get")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.fixture(scope="module")
+def policy(deployed: Deployed) -> dict[str, Any]:
+    """The inline policy of the role, as IAM stores it."""
+    iam = deployed.boto("iam")
+    role = next(r["RoleName"] for r in iam.list_roles()["Roles"] if r["RoleName"].startswith("evernat-"))
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    return dict(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+
+
+@pytest.fixture(scope="module")
+def calls(deployed: Deployed) -> list[dict[str, Any]]:
+    """All calls of nodes: a launch, port forwards by tag, and a replacement that has to unplug a stuck interface."""
+    old = deployed.ready()["holder"]
+    deployed.lab.call("fault", interface_release=60)
+    deployed.lab.kill(old, "terminate")
+    deployed.ready(after=old)
+    deployed.lab.call("clear_faults")
+
+    def found() -> list[dict[str, Any]]:
+        return [c for c in deployed.lab.call("calls") if c["principal"] != "user"]
+
+    return list(until(lambda: any(c["action"] == "CompleteLifecycleAction" for c in found()) and found(), 20))
+
+
+def test_no_allowed_action_is_unused(policy: dict[str, Any], calls: list[dict[str, Any]]) -> None:
+    """Every action of the policy was called by a node, and every call of a node was allowed by it."""
+    allowed = {action for s in policy["Statement"] for action in _listed(s["Action"])}
+    called = {f"{c['service']}:{c['action']}" for c in calls}
+    assert allowed == called
+    assert not [c for c in calls if c["error"] in ("UnauthorizedOperation", "AccessDenied")]
+
+
+def test_every_changing_action_is_bound(policy: dict[str, Any]) -> None:
+    """No statement that lets the node change something is for all resources, and each asks for the stack's tag."""
+    for statement in policy["Statement"]:
+        if all(a.startswith(READING) for a in _listed(statement["Action"])):
+            continue
+        assert "*" not in _listed(statement["Resource"])
+        assert statement["Condition"]["StringEquals"]["aws:ResourceTag/evernat:stack"] == "main"
+
+
+def test_the_same_call_on_a_stranger_is_denied(policy: dict[str, Any], calls: list[dict[str, Any]]) -> None:
+    """Each changing call that came is allowed as it came, and denied on resources without the stack's tag."""
+    changing = [c for c in calls if not f"{c['service']}:{c['action']}".startswith(READING)]
+    assert {c["action"] for c in changing} == {
+        "AttachNetworkInterface",
+        "DetachNetworkInterface",
+        "CompleteLifecycleAction",
+    }
+    for call in changing:
+        name = f"{call['service']}:{call['action']}"
+        resources = [Resource(r["arn"], r["context"]) for r in call["resources"]]
+        assert evaluate([policy], name, resources, call["context"]).allowed
+        strangers = [Resource(r.arn, {}) for r in resources]
+        assert not evaluate([policy], name, strangers, call["context"]).allowed
