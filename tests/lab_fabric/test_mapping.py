@@ -154,6 +154,7 @@ def test_checksums_of_translated_errors_are_right(net: Net, at: str, to: str) ->
     # The kernel has verified and kept the outer header's checksum.
     assert [_sum(part) for part in (outer, message, quoted)] == [0xFFFF] * 3
     assert socket.inet_ntoa(quoted[16:20]) == to
+    assert int.from_bytes(quoted[2:4], "big") == 31  # untouched: headers and three bytes
 
 
 def test_upload_through_a_narrow_path(net: Net) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.packets
 
 PYTHON = "/usr/bin/python3"
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-ROOT_INSIDE = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc"]
+ROOT_INSIDE = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]
 
 STORY = """
 from evernat.lab.addresses import INTERNET_HOST
@@ -48,19 +50,24 @@ def _copy_for_anybody(to: Path) -> None:
     shutil.copy(Path(__file__).with_name("support.py"), to)
     (to / "story.py").write_text(STORY)
     subprocess.run(["chmod", "-R", "a+rX", str(to)], check=True)
-    for parent in (to, *to.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o011)
+
+
+@pytest.fixture
+def public_directory() -> Iterator[Path]:
+    """A directory that anybody may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
 
 
 @pytest.mark.skipif(not Path(PYTHON).exists(), reason=f"needs {PYTHON}, which any user may run")
-def test_an_ordinary_user_can_have_a_fabric(tmp_path: Path) -> None:
+def test_an_ordinary_user_can_have_a_fabric(public_directory: Path) -> None:
     """Mapping, NAT, path MTU and removal work with no right outside the user namespace."""
-    _copy_for_anybody(tmp_path)
+    _copy_for_anybody(public_directory)
     become = NOBODY if os.geteuid() == 0 else []
     done = subprocess.run(
         [*become, *ROOT_INSIDE, PYTHON, "-B", "story.py"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
+        cwd=public_directory,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(public_directory)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -138,9 +138,8 @@ def _chain(way: Way, rules: list[Rule], other_way: list[Rule]) -> tuple[str, ...
     words = _WORDS[way]
     untracked = _untracked(rules, other_way, "dport") + _untracked(other_way, rules, "sport")
     tracked = [match for rule in rules for match in _matches(rule, words.peer)]
-    lines = [
-        "ip frag-off & 0x1fff != 0 return"
-    ]  # only a first fragment has ports; without it the rest is no packet
+    # Only a first fragment has ports; if it is dropped, the others never make a packet.
+    lines = ["ip frag-off & 0x1fff != 0 return"]
     lines += [f"{match} return" for match in untracked]
     if untracked:  # errors about flows that nobody remembers
         lines.append(f"{ICMP_ERRORS} return")

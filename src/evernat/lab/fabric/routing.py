@@ -95,7 +95,7 @@ def _hop(route: Route, ports: Mapping[str, Port]) -> tuple[str, str, str]:
     if route.kind == "igw":
         return ("", f" via {ISP_ADDRESS} dev {IGW}", "")
     port = ports.get(route.target_id)
-    if route.kind == "blackhole" or port is None:
+    if port is None:
         return _NOWHERE
     return ("", f" via {port.addresses[0]} dev {port.name} onlink", port.name)
 
