@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -126,11 +126,12 @@ class Api:
 
     def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
         """One call, retried where that is safe. Raises ApiError and its kin."""
-        method = getattr(self.client(service), operation)
+        client = self.client(service)
+        method, name = getattr(client, operation), f"{service}:{client.meta.method_to_api_mapping[operation]}"
         for attempt in range(1, ATTEMPTS + 1):
             self.calls.append((service, operation))
             try:
-                with translated(f"{service}:{operation}", params):
+                with translated(name):
                     answer: dict[str, Any] = method(**params)
                     return answer
             except ApiError as error:
@@ -166,9 +167,8 @@ class NowhereError(ApiError):
 class translated:  # noqa: N801 - reads as a word in `with`
     """Context in which botocore's exceptions become ours."""
 
-    def __init__(self, operation: str, params: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, operation: str) -> None:
         self.operation = operation
-        self.params = params or {}
 
     def __enter__(self) -> None:
         return None

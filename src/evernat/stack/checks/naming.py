@@ -35,7 +35,7 @@ def _other_vpcs(context: Context) -> set[str]:
     own = [g for g in found.security_groups if g.tags.get(names.STACK_TAG) == gateway.name]
     vpcs = {g.vpc_id for g in own} | {i.vpc_id for i in found.interfaces}
     group = found.group
-    if group and group.subnets and not set(group.subnets) & set(context.environment.subnets):
+    if not vpcs and group and group.subnets and not set(group.subnets) & set(context.environment.subnets):
         vpcs.add(f"another VPC ({', '.join(group.subnets)})")
     return vpcs - {gateway.vpc_id}
 

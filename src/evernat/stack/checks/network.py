@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from evernat.stack.context import Context
 from evernat.stack.errors import Problem
+from evernat.stack.found import RouteTable
 
 
 def vpc_missing(context: Context) -> Iterator[Problem]:
@@ -38,8 +39,8 @@ def _public_subnet(context: Context) -> Iterator[Problem]:
         )
         return
     table = environment.route_table_of(gateway.public_subnet)
-    target = table.default if table else None
-    if target is None or not target.id.startswith("igw-") or target.state != "active":
+    if table is None or not leads_out(table):
+        target = table.default if table else None
         where = (
             f"its route table {table.id} leads {'to ' + target.id if target else 'nowhere'}"
             if table
@@ -51,6 +52,12 @@ def _public_subnet(context: Context) -> Iterator[Problem]:
             f"has no default route to an internet gateway ({where})",
             "choose a public subnet, or give its route table a route 0.0.0.0/0 to the VPC's internet gateway",
         )
+
+
+def leads_out(table: RouteTable) -> bool:
+    """Whether the default route leads to an internet gateway."""
+    target = table.default
+    return target is not None and target.id.startswith("igw-") and target.state == "active"
 
 
 def _cidrs(context: Context) -> Iterator[Problem]:

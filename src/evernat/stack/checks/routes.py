@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evernat.stack.checks.network import leads_out
 from evernat.stack.context import Context
 from evernat.stack.errors import Problem
 from evernat.stack.found import RouteTable
@@ -14,6 +15,8 @@ def check(context: Context, *, replace_routes: bool) -> Iterator[Problem]:
     """Tables of this VPC, not the public subnet's own, without a foreign default route (unless agreed to)."""
     gateway, environment = context.gateway, context.environment
     public = environment.route_table_of(gateway.public_subnet)
+    if public and not leads_out(public):
+        public = None  # that mistake has been told already
     for index, identifier in enumerate(gateway.private_route_table_ids):
         field = f"private_route_table_ids[{index}]"
         table = environment.route_tables.get(identifier)
