@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-
 from evernat.bundle import NodeConfig, PortForward
 from evernat.bundle.cloudconfig import PROGRAM
 from evernat.bundle.sources import agent_sources
@@ -138,7 +137,7 @@ class Stub:
     refuse: dict[str, list[str]] = field(default_factory=dict)
     hang_up: dict[str, list[str]] = field(default_factory=dict)  # action -> "before" or "after" its effect
     hook: str = "waiting"
-    checkip: Callable[[str], str] = staticmethod(lambda caller: caller)
+    checkip: str = ""  # what the address service answers, the caller's address if empty
 
     def change(self, interface: str = "", instance: str = "", **fields: Any) -> None:
         """Change one interface or instance of the world, and the network with it."""
@@ -158,7 +157,7 @@ class Stub:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Answer one request."""
         if environ["PATH_INFO"] == "/checkip":
-            return _answer(start_response, "200 OK", self.checkip(environ["REMOTE_ADDR"]) + "\n")
+            return _answer(start_response, "200 OK", (self.checkip or environ["REMOTE_ADDR"]) + "\n")
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
         call = dict(parse_qsl(body)) | {"authorization": environ.get("HTTP_AUTHORIZATION", "")}
         self.calls.append(call)
@@ -247,6 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
     """HTTP/1.1 with keep-alive in front of a WSGI application; one that raises ConnectionError cuts the connection."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536
 
     def _do(self) -> None:
         environ = {
@@ -265,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_PUT = do_POST = _do
+    do_GET = do_PUT = do_POST = _do  # noqa: N815
 
     def _start(self, status: str, headers: list[tuple[str, str]]) -> None:
         self.send_response_only(int(status[:3]))
@@ -305,6 +305,7 @@ class Lab:
     fabric: Fabric
     cloud: Stub
     home: Path
+    python: str = "/usr/bin/python3"
     agent: subprocess.Popen[bytes] | None = None
 
     def start(self, settings: NodeConfig | None = None, path: str = "", **env: str) -> None:
@@ -317,7 +318,7 @@ class Lab:
         assert "-SEs -m agent" in PROGRAM
         self.agent = self.fabric.spawn(
             NODE,
-            ["/usr/bin/python3", "-SEs", "-m", "agent", "run", str(self.home / "agent.json")],
+            [self.python, "-SEs", "-m", "agent", "run", str(self.home / "agent.json")],
             cwd=self.home,
             env={"PATH": path or "/usr/sbin:/usr/bin:/sbin:/bin", "RUNTIME_DIRECTORY": str(self.home), **env},
             stdout=(self.home / "log").open("a"),

@@ -57,7 +57,7 @@ LOOKS = {
 
 LIMIT = 300.0  # seconds to get to HOLDING; the launch hook must wait longer than this
 PAUSE = 30.0  # in FAILED, then from the start again
-AGAIN = 3.0  # an action is not repeated sooner
+AGAIN = 2.0  # the same is not asked for sooner
 GRACE = 2.0  # AWS gives a dead instance's interface back by itself, mostly
 FORCE = 20.0  # a forced detach can leave the device index of the old instance unusable: the last resort
 
@@ -76,9 +76,8 @@ def become(state: State, role: Role, cause: str, now: float) -> State:
     if role not in ALLOWED[state.role]:
         raise IllegalTransitionError(f"{state.role.value} -> {role.value} ({cause})")
     fresh = role is STARTING or state.role is HOLDING
-    return state._replace(
-        role=role, cause=cause, since=now, started=now if fresh else state.started, asked=float("-inf")
-    )
+    started = now if fresh else state.started
+    return state._replace(role=role, cause=cause, since=now, started=started, asked=[])
 
 
 def step(state: State, seen: Seen, now: float) -> tuple[State, list[Action]]:
@@ -89,10 +88,10 @@ def step(state: State, seen: Seen, now: float) -> tuple[State, list[Action]]:
         state = state._replace(targets=seen.targets)
     role, cause = _where(state, seen, now)
     state = state._replace(cause=cause) if role is state.role else become(state, role, cause, now)
-    if now - state.asked < AGAIN:
-        return state, []
     actions = _actions(state, seen, now)
-    return (state._replace(asked=now) if actions else state), actions
+    if actions == state.asked and now - state.asked_at < AGAIN:
+        return state, []
+    return state._replace(asked=actions, asked_at=now), actions
 
 
 def gateway(state: State, seen: Seen) -> Gateway | None:

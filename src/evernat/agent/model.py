@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Union
@@ -151,7 +151,8 @@ class State(NamedTuple):
     since: float = 0.0  # when the role began
     started: float = 0.0  # when the way to HOLDING began
     begun: float = 0.0  # when the agent began
-    asked: float = float("-inf")  # the last action in this role
+    asked: Sequence[Action] = ()  # last, in this role, and when
+    asked_at: float = 0.0
     interface: Interface | None = None  # as last known
     targets: Targets = MappingProxyType({})
 

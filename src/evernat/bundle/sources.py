@@ -42,8 +42,9 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
 def _docstrings(source: str) -> Iterator[Cut]:
     at = _offsets(source)
     for node in ast.walk(ast.parse(source)):
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        if documented and ast.get_docstring(node) is not None:
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            continue
+        if ast.get_docstring(node) is not None:
             alone = len(node.body) == 1 and not isinstance(node, ast.Module)
             yield (*_span(at, node.body[0]), "pass" if alone else "")
 

@@ -1,0 +1,80 @@
+"""What the agent may be written in: Python 3.9's grammar and standard library, and nothing else of this project."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evernat.agent
+from evernat.bundle.sources import agent_sources
+
+PACKAGE = Path(evernat.agent.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+# Modules that came after 3.9, or are going: a module of this list would import here and not on a node.
+NOT_IN_3_9 = {"tomllib", "_pyrepl", "pathlib.types", "annotationlib", "compression"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_grammar(file: Path) -> None:
+    """Every file parses as Python 3.9."""
+    ast.parse(file.read_text(), feature_version=(3, 9))
+
+
+@pytest.mark.parametrize("text", agent_sources().values(), ids=agent_sources())
+def test_grammar_of_what_travels(text: str) -> None:
+    """So does every file as it goes to a node."""
+    ast.parse(text, feature_version=(3, 9))
+
+
+def test_library() -> None:
+    """No call, module or syntax later than 3.9 (vermin's rules; annotations are never evaluated)."""
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("vermin"),
+            "--target=3.9-",
+            "--violations",
+            "--no-tips",
+            str(PACKAGE),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports(file: Path) -> None:
+    """Imports are the standard library's, or relative and within the agent."""
+    depth = len(file.relative_to(PACKAGE).parts)
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names, level = [alias.name for alias in node.names], 0
+        elif isinstance(node, ast.ImportFrom):
+            names, level = [node.module or ""], node.level
+        else:
+            continue
+        if level:
+            assert level <= depth, f"{file}: line {node.lineno} leaves the agent"
+            continue
+        for name in names:
+            assert name.split(".")[0] in sys.stdlib_module_names - NOT_IN_3_9, name
+
+
+def test_decisions_are_pure() -> None:
+    """What decides, renders and signs imports nothing that touches the world."""
+    pure = {"decide.py", "model.py", "routing.py", "ruleset.py", "sigv4.py"}
+    allowed = {
+        "__future__", "collections.abc", "enum", "hashlib", "hmac", "ipaddress", "json", "types", "typing",
+        "", "model", "ruleset",
+    }  # fmt: skip
+    for name in pure:
+        for node in ast.walk(ast.parse((PACKAGE / name).read_text())):
+            if isinstance(node, ast.Import):
+                assert {alias.name for alias in node.names} <= allowed, name
+            elif isinstance(node, ast.ImportFrom):
+                assert (node.module or "") in allowed, (name, node.module)

@@ -1,0 +1,50 @@
+"""The node's role: what the agent calls, bound as tightly as AWS can."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from typing import Any
+
+from evernat.agent.effects import ec2
+from evernat.bundle import agent_policy
+
+POLICY = agent_policy("aws", "us-west-2", "123456789012", "main", "evernat-main", "eni-1")
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    found = statement["Action"]
+    return [found] if isinstance(found, str) else list(found)
+
+
+def test_what_is_called_is_allowed_and_nothing_else() -> None:
+    """The actions of the policy are those in the agent's own source."""
+    strings = {
+        node.value
+        for node in ast.walk(ast.parse(inspect.getsource(ec2)))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    allowed = [action.split(":")[1] for statement in POLICY["Statement"] for action in actions(statement)]
+    called = {
+        s for s in strings if s.isalpha() and s.startswith(("Describe", "AttachN", "Detach", "Complete"))
+    }
+    assert sorted(allowed) == sorted(called - {"Describe"})
+
+
+def test_what_changes_something_is_bound() -> None:
+    """Every mutating action has resources and asks for the stack's tag; reading is bound to the region."""
+    for statement in POLICY["Statement"]:
+        condition = statement["Condition"]["StringEquals"]
+        if all("Describe" in action for action in actions(statement)):
+            assert condition == {"aws:RequestedRegion": "us-west-2"}
+        else:
+            assert condition == {"aws:ResourceTag/evernat:stack": "main"}
+            assert statement["Resource"] != "*"
+
+
+def test_arns() -> None:
+    """Partition, region, account, interface and group are in the resources."""
+    china = agent_policy("aws-cn", "cn-north-1", "123456789012", "main", "evernat-main", "eni-1")
+    move, answer = china["Statement"][1:]
+    assert move["Resource"][0] == "arn:aws-cn:ec2:cn-north-1:123456789012:network-interface/eni-1"
+    assert answer["Resource"].endswith(":autoScalingGroup:*:autoScalingGroupName/evernat-main")
