@@ -133,29 +133,30 @@ def plan(one: Stack) -> list[Figure]:
 
 
 def heal(one: Stack, latency: str, rounds: int) -> list[Figure]:
-    """From power-off until a client's packets pass again: the longest gap between answers of a 10 ms ping."""
-    gaps = []
-    for _ in range(rounds):
-        holder = one.holder()
-        pings = one.lab.popen(
-            "client-a",
-            ["ping", "-n", "-D", "-O", "-i", "0.01", INTERNET_HOST],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    """From power-off until a client's packets pass again."""
+    gaps = [_gap(one) for _ in range(rounds)]
+    on = f"lab, {latency}, median of {rounds}"
+    return [Figure("single: power-off to NAT through a new node", f"{median(gaps):.1f} s", on=on)]
+
+
+def _gap(one: Stack) -> float:
+    """Seconds of the longest gap between answers of a 10 ms ping while the holder is powered off and replaced."""
+    holder = one.holder()
+    ping = ["ping", "-n", "-D", "-O", "-i", "0.01", INTERNET_HOST]
+    pings = one.lab.popen("client-a", ping, stdout=subprocess.PIPE, text=True)
+    try:
         time.sleep(0.5)
         one.lab.kill(holder, "power")
         if not until(lambda: _replaced(one, holder), 300):
             raise RuntimeError(f"{holder} was not replaced within 300 s")
         time.sleep(0.5)
+    finally:
         pings.terminate()
         out, _ = pings.communicate()
-        answers = [float(line[1:].split("]")[0]) for line in out.splitlines() if "bytes from" in line]
-        gaps.append(max(b - a for a, b in pairwise(answers)))
-        while one("status")["gateways"][0]["state"] != "ready":
-            time.sleep(0.5)
-    on = f"lab, {latency}, median of {rounds}"
-    return [Figure("single: power-off to NAT through a new node", f"{median(gaps):.1f} s", on=on)]
+    answers = [float(line[1:].split("]")[0]) for line in out.splitlines() if "bytes from" in line]
+    if not until(lambda: one("status")["gateways"][0]["state"] == "ready", 120):
+        raise RuntimeError("the gateway did not become ready again")
+    return max(b - a for a, b in pairwise(answers))
 
 
 def _replaced(one: Stack, old: str) -> bool:
