@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -36,27 +37,23 @@ class Caller(HTTPConnection):
         return self.getresponse().read().decode()
 
 
-def _start(net: Net, where: str, role: services.Role, name: str) -> subprocess.Popen[bytes]:
-    process = net.fabric.spawn(where, services.command(role, name), stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    return process
-
-
-def _stop(process: subprocess.Popen[bytes]) -> int:
-    process.terminate()
-    assert process.stdout is not None
-    process.stdout.close()
-    return process.wait(5)
+@contextlib.contextmanager
+def _serving(net: Net, where: str, role: services.Role, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    with net.fabric.spawn(where, services.command(role, name), stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            yield process
+        finally:
+            process.terminate()
 
 
 @pytest.fixture
 def internet(net: Net) -> Iterator[Net]:
     """A node with an Elastic IP, and the internet host serving."""
     net.fabric.apply(world(eni("node", NODE, "i-node", public=ELASTIC), eni("client", CLIENT, "i-client")))
-    process = _start(net, "internet", "internet", "internet")
-    yield net
-    _stop(process)
+    with _serving(net, "internet", "internet", "internet"):
+        yield net
 
 
 def test_the_internet_host_tells_the_callers_address(internet: Net) -> None:
@@ -114,14 +111,14 @@ def test_whoever_sends_is_seen(internet: Net) -> None:
 
 def test_a_client_host_tells_its_name(internet: Net) -> None:
     """`NAME ADDRESS PORT`, and it echoes by TCP and UDP; it knows nothing of /seen."""
-    process = _start(internet, "i-client", "client", "client-a")
-    caller = Caller(internet, "i-node", CLIENT)
-    assert caller.ask("GET").split()[:2] == ["client-a", NODE]
-    assert caller.ask("GET", "/seen") == "not found\n"
-    udp = internet.udp("i-node")
-    udp.sendto(b"udp", (CLIENT, services.ECHO))
-    assert udp.recv(9) == b"udp"
-    assert _stop(process) == 0
+    with _serving(internet, "i-client", "client", "client-a") as process:
+        caller = Caller(internet, "i-node", CLIENT)
+        assert caller.ask("GET").split()[:2] == ["client-a", NODE]
+        assert caller.ask("GET", "/seen") == "not found\n"
+        udp = internet.udp("i-node")
+        udp.sendto(b"udp", (CLIENT, services.ECHO))
+        assert udp.recv(9) == b"udp"
+    assert process.returncode == 0
 
 
 def test_the_api_has_port_80_of_its_own_address(internet: Net) -> None:
@@ -133,18 +130,17 @@ def test_the_api_has_port_80_of_its_own_address(internet: Net) -> None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_iperf_goes_with_the_program(net: Net, how: signal.Signals) -> None:
     """However it ends."""
-    process = _start(net, "internet", "internet", "internet")
-    net.fabric.apply(world(eni("node", NODE, "i-node", public=ELASTIC)))
+    with _serving(net, "internet", "internet", "internet") as process:
+        assert _listening(net, wanted=True)
+        process.send_signal(how)
+        process.wait(5)
+    assert _listening(net, wanted=False)
+
+
+def _listening(net: Net, *, wanted: bool) -> bool:
+    """Whether iperf3's port comes to be open, or comes to be closed."""
     for _ in range(100):
-        if "5201" in net.run("internet", "ss -Hltn"):
-            break
+        if (str(services.IPERF) in net.run("internet", "ss -Hltn")) == wanted:
+            return True
         time.sleep(0.02)
-    process.send_signal(how)
-    process.wait(5)
-    assert process.stdout is not None
-    process.stdout.close()
-    for _ in range(100):
-        if not (left := net.run("internet", "ss -Hltn")):
-            break
-        time.sleep(0.02)
-    assert left == ""
+    return False
