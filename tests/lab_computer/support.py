@@ -65,7 +65,8 @@ class Namespace:
 class Lab:
     """Computers and metadata without cloud and fabric; `set` plays both."""
 
-    def __init__(self, directory: Path, profile: Profile = NONE) -> None:
+    def __init__(self, directory: Path, profile: Profile = NONE, **more: Any) -> None:
+        self.directory = directory
         self.world = World(
             region="us-west-2", account="123456789012", vpc_cidrs=("10.0.0.0/16",),
             subnets=(Subnet("subnet-1", "10.0.0.0/24", "us-west-2a", "rtb-1"),),
@@ -84,7 +85,7 @@ class Lab:
         threading.Thread(target=self._server.run, daemon=True).start()
         self.computers = Computers(
             directory / "machines", self._netns, lambda *each: self.exits.append(each), profile, self.logs.append,
-            host_command=lambda name: ["sh", "-c", f"echo host {name}; exec sleep 1000"],
+            host_command=lambda name: ["sh", "-c", f"echo host {name}; exec sleep 1000"], **more,
         )  # fmt: skip
 
     @staticmethod
@@ -136,7 +137,9 @@ class Lab:
         """Run a command inside an instance."""
         pid = self.computers.pid(instance_id)
         assert pid, f"{instance_id} does not run: {self.console(instance_id)}"
-        enter = ["nsenter", "-t", str(pid), "-m", "-u", "-p", "-n", "-i"]
+        # Like what init starts: nothing in an instance may set the machine's clock or make devices.
+        drop = ["setpriv", "--bounding-set", "-sys_time,-mknod,-sys_rawio"]
+        enter = [*drop, "nsenter", "-t", str(pid), "-m", "-u", "-p", "-n", "-i"]
         path = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
         return subprocess.run([*enter, *command], capture_output=True, text=True, env=path, check=False)
 

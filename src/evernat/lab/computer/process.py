@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
 
@@ -40,15 +41,20 @@ def start(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the tree: unshare goes, the kernel kills its child with it, and that as process 1 all the others."""
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
+    """Kill the tree: its process 1, and with that the kernel kills all others.
 
-
-def signal_by(pidfd: int, number: signal.Signals) -> None:
-    """Send a signal to a process that cannot have been replaced by another."""
-    with contextlib.suppress(ProcessLookupError, OSError):
-        signal.pidfd_send_signal(pidfd, number)
+    Not `unshare` above it, which is to reap it: an orphan would be left to whoever is process 1 out here. Before
+    unshare has a child there is only itself.
+    """
+    try:
+        children = [
+            int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ]
+    except OSError:
+        children = []
+    for pid in children or [process.pid]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def close(*fds: int) -> None:

@@ -56,13 +56,15 @@ class SmallMachine:
         self._plug_pulled = False
         self._asked_down = False
         self._said = ""
+        self._last_resort = threading.Timer(_GRACE, self.power_off)
+        self._last_resort.daemon = True
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, name=f"machine-{console.stem}", daemon=True)
 
     @property
     def pid(self) -> int | None:
-        """Process 1 of the machine, once it is up."""
-        return None if self._ended.is_set() else self._pid
+        """Process 1 of the machine, once it is up and as long as it has power."""
+        return None if self._plug_pulled or self._ended.is_set() else self._pid
 
     def start(self) -> None:
         """Power on."""
@@ -70,11 +72,10 @@ class SmallMachine:
 
     def shut_down(self) -> None:
         """Stop services in order, then end; the plug is pulled when that takes too long."""
-        self._asked_down = True
-        self._tell({"do": "shut-down"})
-        timer = threading.Timer(_GRACE, self.power_off)
-        timer.daemon = True
-        timer.start()
+        if not self._asked_down:
+            self._asked_down = True
+            self._tell({"do": "shut-down"})
+            self._last_resort.start()
 
     def power_off(self) -> None:
         """Pull the plug."""
@@ -109,6 +110,7 @@ class SmallMachine:
             self._log(f"{self._console.stem}: cannot run: {error!r}")
         finally:
             self._ended.set()
+            self._last_resort.cancel()
             process.close(self._netns)
             self._guest.close()
             self._lab.close()
@@ -118,7 +120,7 @@ class SmallMachine:
         init = {"control": self._guest.fileno(), "boot": self._boot_delay}
         python = ["/usr/bin/python3", "-EsSB", self._skeleton.enter_program(), self._box.layout(init)]
         with self._console.open("ab") as console, self._lock:
-            if not self._plug_pulled:
+            if not (self._plug_pulled or self._asked_down):
                 self._process = process.start(
                     self._netns, ("--mount", "--uts", "--ipc"), python, console, (self._guest.fileno(),)
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import signal
@@ -11,11 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from . import early
 from .control import Control
 from .journal import Journal
 from .loop import Loop
 from .manager import Manager
-from .notify import Notify
+from .notify import Notify, Syslog
 from .unitfile import UnitError
 
 CLOUD_INIT = "cloud-final.service"
@@ -33,6 +36,7 @@ class Init:
         self._manager = Manager(self._loop, self._journal)
         self._control = Control(self._loop, self._manager, self._power)
         self._notify = Notify(self._loop, self._manager)
+        self._syslog = Syslog(self._loop, self._journal)
         self._going = ""
         self._received = b""
         self._loop.watch(self._lab.fileno(), self._told)
@@ -45,6 +49,9 @@ class Init:
         os._exit(0)
 
     def _boot(self) -> None:
+        say = functools.partial(self._journal.manager, "init")
+        early.load_modules(say)
+        early.set_parameters(say)
         for name in (CLOUD_INIT, *self._manager.enabled()):
             try:
                 self._manager.start(name, lambda _: None)
@@ -86,12 +93,11 @@ class Init:
     def _terminate_rest(self) -> None:
         if _others():
             os.kill(-1, signal.SIGTERM)
-        self._deadline = time.monotonic() + _LAST_WORDS
-        self._wait_rest()
+        self._wait_rest(time.monotonic() + _LAST_WORDS)
 
-    def _wait_rest(self) -> None:
-        if _others() and time.monotonic() < self._deadline:
-            self._loop.later(0.01, self._wait_rest)
+    def _wait_rest(self, deadline: float) -> None:
+        if _others() and time.monotonic() < deadline:
+            self._loop.later(0.01, lambda: self._wait_rest(deadline))
             return
         if _others():
             os.kill(-1, signal.SIGKILL)
@@ -104,9 +110,20 @@ def _others() -> bool:
     return any(entry.isdigit() and entry != "1" for entry in os.listdir("/proc"))  # noqa: PTH208
 
 
+def _keep_to_oneself(control: int) -> None:
+    """Close what was handed down on the way here (the network namespace), and hand nothing further down."""
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        if int(entry) > 2 and int(entry) != control:
+            with contextlib.suppress(OSError):  # the one of this listing
+                os.close(int(entry))
+    os.set_inheritable(control, False)
+
+
 def main() -> None:
     """Entry point of `/.lab/init`: one argument, JSON with `control` (descriptor) and `boot` (seconds)."""
     for path in ("/run/lock", "/run/systemd/system", "/run/cloud-init"):
         Path(path).mkdir(parents=True, exist_ok=True)
     os.umask(0o022)
-    Init(json.loads(sys.argv[1])).run()
+    config = json.loads(sys.argv[1])
+    _keep_to_oneself(config["control"])
+    Init(config).run()

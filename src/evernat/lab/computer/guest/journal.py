@@ -11,6 +11,7 @@ from .loop import Loop
 from .places import JOURNAL
 
 _LIMIT = 8 << 20
+_LINE_LIMIT = 48 << 10
 
 
 class Journal:
@@ -51,8 +52,8 @@ class Journal:
             except BlockingIOError:
                 return
             *lines, pending = (pending + data).split(b"\n")
-            if not data and pending:
-                lines, pending = [pending], b""
+            if pending and (not data or len(pending) > _LINE_LIMIT):
+                lines, pending = [*lines, pending], b""
             for each in lines:
                 line(each.decode(errors="replace"))
             if not data:

@@ -22,6 +22,7 @@ class Job:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.running = False
+        self.said = False
         self.waiters: list[Done] = []
 
 
@@ -131,8 +132,8 @@ class Manager:
             )
 
     def _order(self, name: str, seen: set[str]) -> Job:
+        """Put down a job for a unit and those it wants. Nothing is put down when something it requires is not there."""
         service = self.service(name)
-        job = self._jobs.setdefault(name, Job(service))
         seen.add(name)
         for other in (*service.settings.requires, *service.settings.wants):
             if other in seen or not other.endswith(".service"):
@@ -141,10 +142,9 @@ class Manager:
                 self._order(other, seen)
             except UnitError as error:
                 if other in service.settings.requires:
-                    self._jobs.pop(name, None)
                     raise
                 self._journal.manager(name, f"{name}: {error}")
-        return job
+        return self._jobs.setdefault(name, Job(service))
 
     def _after(self, name: str) -> set[str]:
         """Units that `name` starts after."""
@@ -153,18 +153,18 @@ class Manager:
 
     def _run_jobs(self) -> None:
         for name, job in list(self._jobs.items()):
-            if job.running or any(other in self._jobs for other in self._after(name) if other != name):
+            if job.running:
                 continue
-            failed = [each for each in job.service.settings.requires if self._is_failed(each)]
-            if failed:
-                self._end(name, f"{failed[0]} failed, which it requires")
+            first = sorted(self._jobs.keys() & self._after(name) - {name})
+            if first:
+                if not job.said:
+                    self._journal.manager(
+                        name, f"{name}: waits until {', '.join(first)} has started (After=)"
+                    )
+                job.said = True
                 continue
             job.running = True
             job.service.start(lambda why, name=name: self._end(name, why))  # type: ignore[misc]
-
-    def _is_failed(self, name: str) -> bool:
-        service = self.services.get(name)
-        return service is not None and service.sub == "failed"
 
     def _end(self, name: str, why: str) -> None:
         job = self._jobs.pop(name, None)
@@ -174,4 +174,12 @@ class Manager:
             self._journal.manager(name, f"Failed to start {name}: {why}")
         for done in job.waiters:
             done(why)
+        if why:
+            self._end_dependants(name)
         self._run_jobs()
+
+    def _end_dependants(self, name: str) -> None:
+        """A unit whose Requires= could not be started before it is not started either."""
+        for other, job in list(self._jobs.items()):
+            if name in job.service.settings.requires and not job.running:
+                self._end(other, f"{name} failed, which it requires")

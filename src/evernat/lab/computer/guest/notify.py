@@ -1,14 +1,16 @@
-"""The socket services report to (sd_notify(3)). The kernel says which process a message is from."""
+"""The sockets services report to: sd_notify(3) and syslog(3). The kernel says which process a message is from."""
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from pathlib import Path
 
+from .journal import Journal
 from .loop import Loop
 from .manager import Manager
-from .places import NOTIFY
+from .places import NOTIFY, SYSLOG
 
 
 class Notify:
@@ -33,3 +35,22 @@ class Notify:
             if service.heeds(pid):
                 service.notified(message)
                 return
+
+
+class Syslog:
+    """Puts what `logger` and its like say into the journal."""
+
+    def __init__(self, loop: Loop, journal: Journal) -> None:
+        self._journal = journal
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(SYSLOG)
+        Path(SYSLOG).chmod(0o666)
+        loop.watch(self._socket.fileno(), self._ready)
+
+    def _ready(self) -> None:
+        text = self._socket.recv(65536).decode(errors="replace").rstrip("\n\0")
+        # <priority>Mmm dd hh:mm:ss tag: text (RFC 3164), the time being optional.
+        match = re.match(r"(?:<\d+>)?(?:\w{3} [ \d]\d \d\d:\d\d:\d\d )?([^\s:]+): (.*)", text, re.DOTALL)
+        identifier, message = match.groups() if match else ("syslog", text)
+        for line in message.splitlines():
+            self._journal.write("", identifier, line)

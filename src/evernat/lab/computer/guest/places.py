@@ -10,6 +10,9 @@ CONTROL = "/run/systemd/private"
 NOTIFY = "/run/systemd/notify"
 """Init's socket for sd_notify(3)."""
 
+SYSLOG = "/dev/log"
+"""Where syslog(3) sends to."""
+
 JOURNAL = Path("/var/log/journal.log")
 """All output of units."""
 

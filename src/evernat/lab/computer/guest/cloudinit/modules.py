@@ -68,7 +68,7 @@ def _mode(permissions: Any, log: Log) -> int:
 
 
 def write_file(entry: dict[str, Any], log: Log) -> None:
-    """Write one file of write_files. Raises ValueError, OSError or KeyError, with the reason."""
+    """Write one file of write_files. Raises ValueError or OSError, with the reason."""
     if not entry.get("path"):
         raise ValueError(f"an entry without path: {entry!r}")
     path = Path(str(entry["path"]))
@@ -92,25 +92,22 @@ def _own(path: Path, user: str, group: str) -> None:
     os.chown(path, uid, grp.getgrnam(group).gr_gid if group else -1)
 
 
-def write_files(config: dict[str, Any], deferred: bool, log: Log) -> int:
-    """Write the files of one stage; answers how many failed. A failure does not keep the others from being written."""
-    failures = 0
+def write_files(config: dict[str, Any], deferred: bool, log: Log) -> None:
+    """Write the files of one stage. A failure does not keep the others from being written."""
     for entry in config.get("write_files") or ():
         if bool(entry.get("defer")) != deferred:
             continue
         try:
             write_file(entry, log)
-        except (OSError, ValueError, KeyError) as error:
-            failures += 1
+        except (OSError, ValueError) as error:
             log(f"Failed to write {entry.get('path')}: {error}")
-    return failures
 
 
-def package_commands(config: dict[str, Any]) -> list[tuple[str, ...]]:
-    """What `packages` comes down to; a package may be written as [name, version]."""
+def install_packages(config: dict[str, Any], log: Log) -> None:
+    """Install what `packages` names; a package may be written as [name, version]."""
     names = [str(each[0] if isinstance(each, list) else each) for each in config.get("packages") or ()]
-    tool = shutil.which("dnf") or shutil.which("apt-get") or "dnf"
-    return [(tool, "install", "-y", *names)] if names else []
+    if names:
+        run((shutil.which("dnf") or "apt-get", "install", "-y", *names), log)
 
 
 def keep_runcmd(config: dict[str, Any]) -> None:
@@ -127,21 +124,19 @@ def keep_script(path: Path, text: str) -> None:
     path.chmod(0o700)
 
 
-def run(command: tuple[str, ...], log: Log, environment: dict[str, str] | None = None) -> bool:
-    """Run a command with this process's output; says and answers whether it worked."""
+def run(command: tuple[str, ...], log: Log, environment: dict[str, str] | None = None) -> None:
+    """Run a command with this process's output; says when it did not work."""
     try:
         code = subprocess.run(command, env={**os.environ, **(environment or {})}, check=False).returncode
     except OSError as error:
         log(f"Failed to run {command[0]}: {error}")
-        return False
+        return
     if code != 0:
         log(f"Failed to run {' '.join(command)}: it ended with {code}")
-    return code == 0
 
 
-def run_parts(folder: Path, log: Log) -> int:
-    """Run all executables of a directory in order of their names; answers how many failed."""
-    if not folder.is_dir():
-        return 0
-    scripts = [each for each in sorted(folder.iterdir()) if os.access(each, os.X_OK) and each.is_file()]
-    return sum(not run((str(each),), log) for each in scripts)
+def run_parts(folder: Path, log: Log) -> None:
+    """Run all executables of a directory in order of their names."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_file() and os.access(path, os.X_OK):
+            run((str(path),), log)

@@ -1,7 +1,8 @@
 """Cloud-init's work at one boot, stage by stage. Runs as the service cloud-final.service.
 
-First boot: fetch, bootcmd, write_files, packages, scripts (user scripts and runcmd in order of their file names).
-Later boots: only what is to be run at every boot (bootcmd, boothooks, scripts per boot), from the copy kept on disk.
+Fetch (or take the copy of an earlier boot), bootcmd and boothooks, write_files, packages, then scripts, runcmd being one
+of them, in order of their file names. As on a real machine everything but bootcmd, boothooks and scripts per boot is
+begun once per instance: what a reboot or a power cut interrupted is not run again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +21,6 @@ from . import imds, merge, modules, parts
 _CLOUD = Path("/var/lib/cloud")
 _INSTANCE = _CLOUD / "instance"
 _USER_DATA = _INSTANCE / "user-data.txt"
-_FINISHED = _INSTANCE / "boot-finished"
 _LOG = Path("/var/log/cloud-init-output.log")
 _FOLDERS = {
     "script": modules.SCRIPTS,
@@ -28,7 +29,7 @@ _FOLDERS = {
     "script-per-once": _CLOUD / "scripts/per-once",
     "boothook": _INSTANCE / "boothooks",
 }
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 """Seconds to wait for the metadata service at the first boot."""
 
 _errors: list[str] = []
@@ -41,6 +42,23 @@ def _log(text: str) -> None:
 def _fail(text: str) -> None:
     _errors.append(text)
     _log(f"ERROR: {text}")
+
+
+def _always(module: str, call: Callable[[], object]) -> None:
+    """One module: what is wrong with its part of the config keeps none of the others from running."""
+    try:
+        call()
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        _fail(f"{module}: {type(error).__name__}: {error}")
+
+
+def _once(module: str, call: Callable[[], object]) -> None:
+    """One module that is run in one boot of an instance only. Its mark is set before, as cloud-init does."""
+    mark = _INSTANCE / "sem" / f"config_{module}"
+    if not mark.exists():
+        mark.parent.mkdir(exist_ok=True)
+        mark.touch()
+        _always(module, call)
 
 
 class UserData(NamedTuple):
@@ -76,7 +94,10 @@ def digest(data: bytes) -> UserData:
     return UserData(config, tuple(scripts))
 
 
-def _first_fetch() -> bytes:
+def _user_data() -> bytes:
+    """The copy on disk, or what the metadata service has. Raises MetadataError when it does not come."""
+    if _USER_DATA.exists():
+        return _USER_DATA.read_bytes()
     service = imds.Metadata(_PATIENCE)
     instance = (service.get("meta-data/instance-id") or b"unknown").decode()
     home = _CLOUD / "instances" / instance
@@ -84,8 +105,11 @@ def _first_fetch() -> bytes:
     _INSTANCE.unlink(missing_ok=True)
     _INSTANCE.symlink_to(home)
     data = service.get("user-data") or b""
-    _USER_DATA.touch(mode=0o600)
-    _USER_DATA.write_bytes(data)
+    copy = home / "user-data.new"
+    copy.touch(mode=0o600)
+    copy.write_bytes(data)
+    copy.rename(_USER_DATA)
+    _log(f"Cloud-init of the lab: new instance {instance}, {len(data)} bytes of user data")
     return data
 
 
@@ -107,29 +131,26 @@ def _keep_scripts(scripts: tuple[tuple[Path, str], ...]) -> None:
         modules.keep_script(path, body if body.startswith("#!") else f"#!/bin/sh\n{body}")
 
 
-def first_boot() -> None:
-    """Everything there is to do for a new instance."""
-    data = digest(_first_fetch())
-    instance = _INSTANCE.resolve().name
-    _log(f"Cloud-init of the lab: new instance {instance}, user data with {sorted(map(str, data.config))}")
-    for key in modules.unknown(data.config):
+def _run_parts(kind: str) -> None:
+    modules.run_parts(_FOLDERS[kind], _fail)
+
+
+def boot() -> None:
+    """All modules, in their order."""
+    data = digest(_user_data())
+    config = data.config
+    for key in modules.unknown(config):
         _log(f"cloud-config {key!r} is not done in the lab")
-    _keep_scripts(data.scripts)
-    _bootcmd(data.config, instance)
-    modules.write_files(data.config, False, _fail)
-    for command in modules.package_commands(data.config):
-        modules.run(command, _fail)
-    modules.keep_runcmd(data.config)
-    modules.write_files(data.config, True, _fail)
-    for kind in ("script-per-once", "script-per-boot", "script-per-instance", "script"):
-        modules.run_parts(_FOLDERS[kind], _fail)
-
-
-def later_boot() -> None:
-    """What is to be done at every boot."""
-    data = digest(_USER_DATA.read_bytes())
-    _bootcmd(data.config, _INSTANCE.resolve().name)
-    modules.run_parts(_FOLDERS["script-per-boot"], _fail)
+    _always("user scripts", lambda: _keep_scripts(data.scripts))
+    _always("bootcmd", lambda: _bootcmd(config, _INSTANCE.resolve().name))
+    _once("write_files", lambda: modules.write_files(config, False, _fail))
+    _once("packages", lambda: modules.install_packages(config, _fail))
+    _always("runcmd", lambda: modules.keep_runcmd(config))
+    _once("write_files_deferred", lambda: modules.write_files(config, True, _fail))
+    _once("scripts_per_once", lambda: _run_parts("script-per-once"))
+    _always("scripts_per_boot", lambda: _run_parts("script-per-boot"))
+    _once("scripts_per_instance", lambda: _run_parts("script-per-instance"))
+    _once("scripts_user", lambda: _run_parts("script"))
 
 
 def _tee() -> None:
@@ -146,12 +167,8 @@ def main() -> int:
     started = time.monotonic()
     _tee()
     try:
-        if _FINISHED.exists():
-            later_boot()
-        else:
-            first_boot()
-            _FINISHED.touch()
-    except (OSError, ValueError, TypeError, AttributeError, imds.MetadataError) as error:
+        boot()
+    except (OSError, ValueError, imds.MetadataError) as error:
         _fail(f"{type(error).__name__}: {error}")
     _log(
         f"Cloud-init of the lab finished after {time.monotonic() - started:.2f} seconds, {len(_errors)} errors"

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from ..places import CATALOGUE, MACHINE
 
@@ -46,21 +47,24 @@ def main(name: str, arguments: list[str]) -> int:
     return _install([each for each in packages if each in catalogue["packages"]], catalogue)
 
 
-def _install(packages: list[str], catalogue: dict) -> int:  # type: ignore[type-arg]
-    wanted = [path for each in packages for path in catalogue["packages"][each] if not Path(path).exists()]
+def _install(packages: list[str], catalogue: dict[str, Any]) -> int:
+    """A package's first program has to be on the machine; the others come along when they are."""
+    lacking = [each for each in packages if not _source(catalogue["packages"][each][0]).exists()]
+    if lacking:
+        print(f"Error: the machine under this lab has no {' '.join(lacking)} to install", file=sys.stderr)
+        return 1
+    programs = [path for each in packages for path in catalogue["packages"][each] if _source(path).exists()]
+    wanted = [path for path in programs if not Path(path).exists()]
     if not wanted:
         print("Nothing to do.")
         return 0
     time.sleep(catalogue["seconds"])
     for path in wanted:
-        source = Path(MACHINE + path)
-        if not source.exists():
-            print(
-                f"Error: {path} cannot be installed, the machine under this lab has no {source.name}",
-                file=sys.stderr,
-            )
-            return 1
-        Path(path).symlink_to(source)
+        Path(path).symlink_to(_source(path))
         print(f"Installed: {path}")
     print("Complete!")
     return 0
+
+
+def _source(path: str) -> Path:
+    return Path(MACHINE + path)
