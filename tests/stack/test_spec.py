@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from evernat.stack.errors import BadInput, StackError
 from evernat.stack.load import gateway_from, load
+from evernat.stack.schema import schema
 from evernat.stack.spec import port_range
 
 GOOD: dict[str, Any] = {
@@ -142,3 +144,15 @@ def test_node_configuration() -> None:
     )
     assert config["forwards"] == [expected]
     assert config["address"] is None
+
+
+def test_published_schema() -> None:
+    """The published JSON Schema is that of the code. (`python -m evernat.stack.schema > docs/evernat.schema.json`)"""
+    published = Path(__file__).parents[2] / "docs" / "evernat.schema.json"
+    assert published.read_text() == schema()
+
+
+def test_every_field_is_described() -> None:
+    """Each field says in the schema what it is."""
+    properties = json.loads(schema())["properties"]
+    assert [name for name, field in properties.items() if not field.get("description")] == []

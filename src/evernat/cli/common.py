@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from evernat.stack.api import Api
 from evernat.stack.errors import StackError
@@ -77,8 +78,11 @@ def confirmed(question: str, yes: bool) -> bool:
     return typer.confirm(question, err=True)
 
 
-def tell(error: StackError) -> None:
-    """An error for people, on standard error."""
-    err.print(f"[red]error[/] {escape(error.cause)}")
-    if error.remedy:
-        err.print(f"[dim]→[/] {escape(error.remedy)}")
+@contextmanager
+def going_on(verb: str) -> Iterator[None]:
+    """Ctrl-C while things are being changed is no accident: say how to go on, and exit as interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(f"[yellow]stopped[/] half-way. Run  evernat {verb}  again: it goes on from here")
+        raise typer.Exit(130) from None

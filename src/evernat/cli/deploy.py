@@ -53,7 +53,7 @@ def deploy(
         show.plan_text(first, common.err)
     if first.changes and not common.confirmed("deploy this?", yes):
         raise typer.Exit(1)
-    with common.err.status("") as spinner:
+    with common.going_on("deploy"), common.err.status("") as spinner:
         report = show.Progress(common.err, spinner)
         library.deploy(
             gateway, first, api, replace_routes=replace_routes, ready=wait, timeout=timeout, report=report

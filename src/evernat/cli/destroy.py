@@ -29,7 +29,7 @@ def destroy(
         show.plan_text(first, common.err)
     if first.changes and not common.confirmed("destroy all of this?", yes):
         raise typer.Exit(1)
-    with common.err.status("") as spinner:
+    with common.going_on("destroy"), common.err.status("") as spinner:
         library.destroy(first, api, timeout=timeout, report=show.Progress(common.err, spinner))
     seconds = time.monotonic() - begun
     if as_json:

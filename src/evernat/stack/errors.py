@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evernat.errors import EvernatError
 
-class StackError(Exception):
-    """Something the user can do something about: `cause` says what is wrong, `remedy` what to do."""
 
-    def __init__(self, cause: str, remedy: str = "") -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.remedy = remedy
+class StackError(EvernatError):
+    """What goes wrong with a stack: its input, AWS, or time."""
 
 
 @dataclass(frozen=True)

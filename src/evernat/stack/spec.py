@@ -135,7 +135,7 @@ class Gateway(BaseModel):
     user_data_runcmd: tuple[str | tuple[str, ...], ...] = ()
     """cloud-init runcmd entries that run after the node's own."""
     root_volume: RootVolume = RootVolume()
-    """The node's disk."""
+    """Size and encryption of the node's disk."""
     port_forward: tuple[PortForward, ...] = ()
     """Connections from outside that are passed on."""
 

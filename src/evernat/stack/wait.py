@@ -13,7 +13,7 @@ from evernat.stack.errors import NotReady
 from evernat.stack.found import Group, Interface, Node
 from evernat.stack.steps import Wait
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,12 @@ class Condition:
 
     holds: bool
     missing: str = ""
-    hopeless: bool = False
 
 
 def wait_for(api: Api, stack: str, wait: Wait, timeout: float, report: Callable[[str], None]) -> None:
     """Return once the condition holds. Raises NotReady, saying what is missing, after `timeout` seconds."""
     look = {"ready": _ready, "group-gone": _group_gone, "interface-free": _interface_free}[wait.what]
-    begun, pause, told = api.clock.now(), FIRST_PAUSE, ""
+    begun, told = api.clock.now(), ""
     while True:
         condition = look(api, stack, wait)
         if condition.holds:
@@ -36,11 +35,11 @@ def wait_for(api: Api, stack: str, wait: Wait, timeout: float, report: Callable[
         if condition.missing != told:
             told = condition.missing
             report(told)
-        if condition.hopeless or api.clock.now() - begun > timeout:
-            waited = f" after {timeout:.0f} s" if not condition.hopeless else ""
-            raise NotReady(f"not ready{waited}: {condition.missing}", _remedy(wait))
-        api.clock.sleep(pause)
-        pause = min(pause * 1.3, LONGEST_PAUSE)
+        waited = api.clock.now() - begun
+        if waited > timeout:
+            raise NotReady(f"not ready after {timeout:.0f} s: {condition.missing}", _remedy(wait))
+        # Often at first, then in proportion to how long it takes anyway.
+        api.clock.sleep(min(max(SHORTEST_PAUSE, waited * 0.15), LONGEST_PAUSE))
 
 
 def readiness(

@@ -1,0 +1,178 @@
+"""The verbs as a user runs them: exit codes, what they print, what programs get."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from evernat.cli import deploy, destroy, init, plan, status
+from evernat.stack.errors import BadInput, StackError
+from tests.stack.world import World
+
+app = typer.Typer()
+for verb in (deploy.deploy, destroy.destroy, init.init, plan.plan, status.status):
+    app.command(verb.__name__)(verb)
+
+
+@pytest.fixture
+def shell(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A directory to run in, and a world that turns by itself, since the commands use the real time."""
+    monkeypatch.chdir(tmp_path)
+    going = threading.Event()
+
+    def turn() -> None:
+        while not going.wait(0.02):
+            world.clock.sleep(1.0)
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    yield world
+    going.set()
+    thread.join()
+
+
+def run(*arguments: str, code: int = 0) -> Any:
+    """Run a verb and check its exit code."""
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def told(*arguments: str, code: int = 0) -> Any:
+    """Run a verb with --json."""
+    return json.loads(run(*arguments, "--json", code=code).stdout)
+
+
+def test_story(shell: World) -> None:
+    """From nothing to a gateway and back by five commands that ask nothing."""
+    assert told("init", "--yes")["vpc_id"] == shell.network.vpc_id
+    pending = told("plan", code=2)
+    assert pending["pending"] == len([s for s in pending["steps"] if s["verb"] != "wait"])
+    deployed = told("deploy", "--yes")
+    assert deployed["resources"] == 11
+    shell.complete()
+    assert told("plan")["pending"] == 0
+    (gateway,) = told("status")["gateways"]
+    (holder,) = shell.made()["instances"]
+    assert gateway["name"] == "main"
+    assert gateway["holder"] == holder
+    assert gateway["state"] == "ready"
+    assert gateway["public_address"] == shell.interface()["Association"]["PublicIp"]
+    assert told("destroy", "--yes")["removed"] > 8
+    shell.gone()
+    assert told("destroy", "--yes")["removed"] == 0
+
+
+def test_for_people(shell: World) -> None:
+    """The same for people: steps with marks, a line at the end, one screen of status."""
+    run("init", "--yes")
+    out = run("plan", code=2).stdout
+    assert "+ create security-group evernat-main" in out
+    assert "8 to create" not in run("deploy", "--yes").stdout
+    out = run("status").stdout
+    assert "ready" in out
+    assert out.count("ok") == 3
+    assert len(out.splitlines()) < 24
+    assert "nothing to do" in run("plan").stdout
+    assert "is gone" in run("destroy", "--yes").stdout
+
+
+def test_flags_win_over_the_file(shell: World) -> None:
+    """Scalar fields can be given as flags."""
+    run("init", "--yes")
+    steps = told("plan", "--name", "other", "--elastic-ip", "none", code=2)["steps"]
+    assert not [s for s in steps if s["part"] == "address"]
+    assert steps[0]["title"] == "evernat-other"
+
+
+def test_nobody_to_ask(shell: World) -> None:
+    """Without a terminal and without --yes nothing is changed."""
+    run("init", "--yes")
+    before = len(shell.mutations())
+    with pytest.raises(StackError, match="confirm"):
+        run("deploy")
+    assert len(shell.mutations()) == before
+
+
+def test_bad_file(shell: World) -> None:
+    """A mistake in the file is told before AWS is asked anything."""
+    calls = len(shell.cloud.calls)
+    Path("evernat.toml").write_text('name = "main"\n')
+    with pytest.raises(BadInput):
+        run("deploy", "--yes")
+    assert len(shell.cloud.calls) == calls
+
+
+def test_destroy_needs_only_the_name(shell: World) -> None:
+    """destroy and status work with a broken file, and without one."""
+    run("init", "--yes")
+    run("deploy", "--yes")
+    Path("evernat.toml").write_text('name = "main"\nregion = "us-west-2"\nvpc_id = "nonsense"\n')
+    assert told("status")["gateways"][0]["state"] == "ready"
+    Path("evernat.toml").unlink()
+    run("destroy", "--yes", "--name", "main")
+    shell.gone()
+    with pytest.raises(StackError, match="there is no stack main"):
+        run("status", "--name", "main")
+
+
+def test_interrupted(shell: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while deploying says how to go on; going on completes the stack."""
+    run("init", "--yes")
+    shell.agent_works = False
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", interrupt)
+        result = run("deploy", "--yes", code=130)
+    assert "again" in result.stderr
+    shell.agent_works = True
+    run("deploy", "--yes")
+    shell.complete()
+
+
+def test_init_writes_what_it_sees(shell: World) -> None:
+    """The file has the private networks and their tables, the public subnet in the first private one's zone."""
+    run("init", "--yes", "--name", "edge")
+    table = tomllib.loads(Path("evernat.toml").read_text())
+    assert table["name"] == "edge"
+    assert table["private_subnets_cidr_blocks"] == list(shell.network.private_cidrs)
+    assert table["private_route_table_ids"] == list(shell.network.private_route_table_ids)
+    assert table["public_subnet"] == shell.network.public_subnet_ids[0]
+    with pytest.raises(StackError, match="exists already"):
+        run("init", "--yes")
+
+
+def test_init_cannot_choose(shell: World) -> None:
+    """With several VPCs that fit --yes needs --vpc-id; one that does not fit is told why."""
+    ec2 = shell.client("ec2")
+    empty = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    run("init", "--yes")
+    with pytest.raises(StackError, match="no public subnet"):
+        run("init", "--yes", "--force", "--vpc-id", empty)
+    with pytest.raises(StackError, match="there is no VPC"):
+        run("init", "--yes", "--force", "--vpc-id", "vpc-0dead")
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=empty)
+    for number in (0, 1):
+        subnet = ec2.create_subnet(
+            VpcId=empty, CidrBlock=f"10.1.{number}.0/24", AvailabilityZone="us-west-2a"
+        )
+        table = ec2.create_route_table(VpcId=empty)["RouteTable"]["RouteTableId"]
+        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet["Subnet"]["SubnetId"])
+        if number:
+            ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    with pytest.raises(StackError, match="several VPCs fit"):
+        run("init", "--yes", "--force")
+    assert told("init", "--yes", "--force", "--vpc-id", empty)["vpc_id"] == empty
