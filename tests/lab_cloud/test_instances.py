@@ -313,3 +313,37 @@ def test_instances_are_found_by_filter(lab: Lab) -> None:
         wanted = [{"Name": name, "Values": [value]}, {"Name": "instance-state-name", "Values": ["running"]}]
         found = lab.ec2.describe_instances(Filters=wanted)["Reservations"]
         assert [i["InstanceId"] for r in found for i in r["Instances"]] == [instance]
+
+
+def test_a_launch_that_fails_half_way_is_undone(lab: Lab) -> None:
+    """The second interface cannot be attached: neither instance nor interfaces remain, kept ones included."""
+    nics = [
+        {"DeviceIndex": 0, "SubnetId": lab.public, "DeleteOnTermination": False},
+        {"DeviceIndex": 1, "SubnetId": lab.other_zone},
+    ]
+    with refused("InvalidParameterCombination"):
+        lab.run(NetworkInterfaces=nics)
+    with refused("InvalidIPAddress.InUse"):
+        lab.run(PrivateIpAddress="10.0.0.9", MaxCount=2)
+    assert (lab.cloud.world().instances, lab.cloud.world().enis) == ((), ())
+
+
+def test_only_what_is_made_can_be_tagged(lab: Lab) -> None:
+    """A tag specification for another kind of resource is an InvalidParameterValue and nothing is made."""
+    tags = [{"ResourceType": "vpc", "Tags": [{"Key": "k", "Value": "v"}]}]
+    with refused("InvalidParameterValue"):
+        lab.run(TagSpecifications=tags)
+    with refused("InvalidParameterValue"):
+        lab.eni(TagSpecifications=tags)
+    assert lab.cloud.world().enis == ()
+
+
+def test_tags_of_what_is_gone_are_gone(lab: Lab) -> None:
+    """DescribeTags lists existing resources only, so that it can prove that nothing was left."""
+    tags = [{"Key": "k", "Value": "v"}]
+    subnet = lab.ec2.create_subnet(
+        VpcId=lab.vpc, CidrBlock="10.0.9.0/24", TagSpecifications=[{"ResourceType": "subnet", "Tags": tags}]
+    )["Subnet"]["SubnetId"]
+    assert len(lab.ec2.describe_tags()["Tags"]) == 1
+    lab.ec2.delete_subnet(SubnetId=subnet)
+    assert lab.ec2.describe_tags()["Tags"] == []

@@ -25,6 +25,9 @@ from evernat.lab.world import World
 ACCOUNT = "123456789012"
 """The lab's account, AWS's own example number."""
 
+CALLS_KEPT = 50_000
+"""Calls that stay in the log; a lab may run for days."""
+
 assert actions.LOADED  # the modules that register handlers
 
 
@@ -91,6 +94,13 @@ class Cloud:
             forget_moto_defaults(made)
             self._regions[name] = made
         return self._regions[name]
+
+    def record(self, call: Call) -> None:
+        """Add a call to the log, which keeps the last `CALLS_KEPT` at least."""
+        with self.lock:
+            if len(self.calls) >= 2 * CALLS_KEPT:
+                del self.calls[:CALLS_KEPT]
+            self.calls.append(call)
 
     # the world --------------------------------------------------------------------------------------------------
 

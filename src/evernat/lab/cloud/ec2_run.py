@@ -51,23 +51,34 @@ def launch(region: Region, params: Params) -> list[Machine]:
             f"We currently do not have sufficient {instance_type} capacity in {subnet.availability_zone}.",
             500,
         )
-    count = int(params.get("MaxCount") or params.get("MinCount") or 1)
     reservation = new_id("r")
-    made = []
-    for _ in range(count):
-        machine = _machine(region, whole, subnet, image, reservation, template, token, data)
-        region.machines[machine.id] = machine
-        try:
-            _interfaces(region, machine, whole)
-        except AwsError:
-            _undo(region, machine)
-            raise
+    made: list[Machine] = []
+    created: list[Interface] = []
+    try:
+        for _ in range(int(params.get("MaxCount") or params.get("MinCount") or 1)):
+            machine = _machine(region, whole, subnet, image, reservation, template, token, data)
+            region.machines[machine.id] = machine
+            made.append(machine)
+            _interfaces(region, machine, whole, created)
+    except AwsError:
+        _undo(region, made, created)
+        raise
+    for machine in made:
         _volumes(region, machine, whole, image)
         _tag(region, machine, whole, template)
-        made.append(machine)
-    for machine in made:
         ec2_state.boot(region, machine)
+    for interface in created:
+        region.tag(interface.id, tags_for(whole, "network-interface"))
     return made
+
+
+KINDS = ("instance", "volume", "network-interface", "spot-instances-request")
+"""What RunInstances can tag."""
+
+
+def tags_for(params: Params, kind: str) -> dict[str, str]:
+    """The tags a launch gives to what it makes of a kind."""
+    return ec2_tags.specified(params, kind, *KINDS)
 
 
 def validate(region: Region, whole: Params) -> images.Image:
@@ -81,6 +92,7 @@ def validate(region: Region, whole: Params) -> images.Image:
     _check_key(region, whole)
     for group_id in whole.get("SecurityGroupIds") or []:
         region.security_group(group_id)
+    tags_for(whole, "instance")
     return image
 
 
@@ -188,7 +200,8 @@ def _machine(
     )
 
 
-def _interfaces(region: Region, machine: Machine, params: Params) -> None:
+def _interfaces(region: Region, machine: Machine, params: Params, created: list[Interface]) -> None:
+    """Plug in the interfaces of a launch; those made for it are added to `created`."""
     nics = params.get("NetworkInterfaces") or [
         {
             "DeviceIndex": 0,
@@ -197,38 +210,43 @@ def _interfaces(region: Region, machine: Machine, params: Params) -> None:
             "PrivateIpAddress": params.get("PrivateIpAddress"),
         }
     ]
-    if not any(n.get("DeviceIndex", 0) == 0 for n in nics):
+    ordered = sorted(nics, key=lambda n: int(n.get("DeviceIndex", 0)))
+    if int(ordered[0].get("DeviceIndex", 0)) != 0:
         raise missing("NetworkInterface with DeviceIndex 0")
-    for nic in sorted(nics, key=lambda n: int(n.get("DeviceIndex", 0))):
+    for nic in ordered:
         index = int(nic.get("DeviceIndex", 0))
         if nic.get("NetworkInterfaceId"):
             interface = region.interface(nic["NetworkInterfaceId"])
             ec2_interfaces.plug_in(region, interface, machine, index, delete_on_termination=False)
             continue
-        subnet_id = nic.get("SubnetId") or machine.subnet_id
-        interface = ec2_interfaces.new_interface(region, subnet_id, nic)
+        interface = ec2_interfaces.new_interface(region, nic.get("SubnetId") or machine.subnet_id, nic)
+        created.append(interface)
         kept = nic.get("DeleteOnTermination") is False
         ec2_interfaces.plug_in(region, interface, machine, index, delete_on_termination=not kept)
-    primary = next(n for n in nics if int(n.get("DeviceIndex", 0)) == 0)
-    wanted = primary.get("AssociatePublicIpAddress")
-    if wanted is None:
-        wanted = region.maps_public(region.subnet(machine.subnet_id))
-    if wanted and len(nics) > 1:
+    machine.auto_public_wanted = _wants_public(region, machine, ordered)
+    ec2_public.assign_auto(region, region.plugged(machine.id)[0])
+
+
+def _wants_public(region: Region, machine: Machine, nics: list[dict[str, Any]]) -> bool:
+    """What the first interface asks for, else what the subnet gives; only a single new interface can have one."""
+    asked = nics[0].get("AssociatePublicIpAddress")
+    if asked and len(nics) > 1:
         raise AwsError(
             "InvalidParameterCombination",
             "The associatePublicIPAddress parameter cannot be specified when launching with multiple interfaces.",
         )
-    machine.auto_public_wanted = bool(wanted) and not primary.get("NetworkInterfaceId")
-    ec2_public.assign_auto(region, region.plugged(machine.id)[0])
+    if nics[0].get("NetworkInterfaceId"):
+        return False
+    return region.maps_public(region.subnet(machine.subnet_id)) if asked is None else bool(asked)
 
 
-def _undo(region: Region, machine: Machine) -> None:
-    for interface in region.plugged(machine.id):
-        made_here = interface.plug and interface.plug.delete_on_termination
-        interface.plug = None
-        if made_here:
-            ec2_interfaces.delete(region, interface)
-    del region.machines[machine.id]
+def _undo(region: Region, made: list[Machine], created: list[Interface]) -> None:
+    for machine in made:
+        for interface in region.plugged(machine.id):
+            interface.plug = None
+        del region.machines[machine.id]
+    for interface in created:
+        ec2_interfaces.delete(region, interface)
 
 
 def _volumes(region: Region, machine: Machine, params: Params, image: images.Image) -> None:
@@ -253,20 +271,13 @@ def _volumes(region: Region, machine: Machine, params: Params, image: images.Ima
 
 
 def _tag(region: Region, machine: Machine, params: Params, template: tuple[str, str]) -> None:
-    tags = ec2_tags.specified(params, "instance")
+    tags = tags_for(params, "instance")
+    machine.host = tags.get(HOST_TAG, "")
     if template[0]:
         tags |= {"aws:ec2launchtemplate:id": template[0], "aws:ec2launchtemplate:version": template[1]}
     region.tag(machine.id, tags)
-    machine.host = tags.get(HOST_TAG, "")
     for volume in region.volumes.values():
         if volume.instance_id == machine.id:
-            region.tag(volume.id, ec2_tags.specified(params, "volume"))
-    for interface in region.plugged(machine.id):
-        if _made_for(interface):
-            region.tag(interface.id, ec2_tags.specified(params, "network-interface"))
+            region.tag(volume.id, tags_for(params, "volume"))
     if machine.spot_request_id:
-        region.tag(machine.spot_request_id, ec2_tags.specified(params, "spot-instances-request"))
-
-
-def _made_for(interface: Interface) -> bool:
-    return interface.plug is not None and interface.plug.delete_on_termination
+        region.tag(machine.spot_request_id, tags_for(params, "spot-instances-request"))

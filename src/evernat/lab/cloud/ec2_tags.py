@@ -34,12 +34,20 @@ LIMIT = 50
 """Tags per resource (EC2 user guide, tag restrictions); those of AWS itself do not count."""
 
 
-def specified(params: Params, kind: str) -> dict[str, str]:
-    """The tags a create call gives to resources of a kind; a specification for another kind is refused."""
-    specifications = params.get("TagSpecifications") or params.get("TagSpecification") or []
+def specified(params: Params, kind: str, *others: str) -> dict[str, str]:
+    """The tags a create call gives to resources of a kind.
+
+    A specification for a kind that is neither this one nor one of `others` is refused: the call makes none of it.
+    """
     tags: dict[str, str] = {}
-    for one in specifications:
-        if one.get("ResourceType") == kind:
+    for one in params.get("TagSpecifications") or []:
+        given = one.get("ResourceType")
+        if given not in (kind, *others):
+            raise AwsError(
+                "InvalidParameterValue",
+                f"'{given}' is not a valid taggable resource type for this operation.",
+            )
+        if given == kind:
             tags.update({t["Key"]: t.get("Value", "") for t in one.get("Tags", [])})
     check(tags)
     return tags
@@ -73,6 +81,8 @@ def exists(region: Region, resource_id: str) -> bool:
     )
     nested = itertools.chain(region.ec2.subnets.values(), region.ec2.groups.values())
     if any(resource_id in store for store in (*ours, *nested)):
+        return True
+    if any(m.spot_request_id == resource_id for m in region.machines.values()):
         return True
     rules = (r for by_id in region.ec2.groups.values() for g in by_id.values() for r in all_rules(g))
     if any(rule.id == resource_id for rule in rules):
@@ -143,7 +153,7 @@ def delete_tags(region: Region, params: Params) -> Params:
 
 @handles("ec2", "DescribeTags")
 def describe_tags(region: Region, params: Params) -> Params:
-    """All tags of all resources."""
+    """All tags of what exists: moto keeps those of deleted resources."""
     listed = [
         {
             "ResourceId": resource_id,
@@ -152,6 +162,7 @@ def describe_tags(region: Region, params: Params) -> Params:
             "Value": value,
         }
         for resource_id, tags in region.ec2.tags.items()
+        if tags and exists(region, resource_id)
         for key, value in tags.items()
     ]
     for item in listed:

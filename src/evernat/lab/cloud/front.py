@@ -69,7 +69,7 @@ class Front:
             self._cloud.log(f"refused a request: {problem}")
             return respond.error(problem, wire)
         call = Call(time.time(), "user", "", request.service, request.action, request.params, request.source)
-        self._cloud.calls.append(call)
+        self._cloud.record(call)
         try:
             return self._judge(request, call)
         except AwsError as problem:
