@@ -143,6 +143,7 @@ def test_only_clients_are_translated(lab: Lab) -> None:
     lab.start(config(clients=("172.18.96.0/20",)))
     lab.until(lab.holds)
     assert "100% packet loss" in lab.run(CLIENT, f"ping -c1 -W1 {INTERNET_HOST}")
+    assert CLIENT_ADDRESS not in lab.run(NODE, "conntrack -L"), "and its packets are not sent on untranslated"
 
 
 def test_port_forwards(lab: Lab) -> None:

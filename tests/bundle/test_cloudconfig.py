@@ -92,5 +92,5 @@ def test_too_large() -> None:
 def test_what_travels_is_readable() -> None:
     """No file is packed: each source is there line by line."""
     text = cloud_config_text(CONFIG)
-    assert "    def step(state, seen, now):\n" in text
-    assert "        type nat hook postrouting priority srcnat;\n" in text
+    assert "   def step(state, seen, now):\n" in text
+    assert "       type nat hook postrouting priority srcnat;\n" in text

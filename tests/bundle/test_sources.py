@@ -51,19 +51,19 @@ from __future__ import annotations
 from typing import NamedTuple
 LIMIT = 3
 class Empty(Exception):
-    pass
+  pass
 class Pair(NamedTuple):
-    a: int
-    b: str | None = None
+  a: int
+  b: str | None = None
 def f(
-    x, *rest, y = None
+  x, *rest, y = None
 ):
-    text = """ # not a comment
+  text = """ # not a comment
 
   "kept"
 """
-    z = "# nor this"
-    return x, text + z + str(y) + str(rest) + "ü"
+  z = "# nor this"
+  return x, text + z + str(y) + str(rest) + "ü"
 '''
 
 
@@ -89,9 +89,3 @@ def test_nothing_is_left(text: str) -> None:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             assert ast.get_docstring(node) is None
     assert not [line for line in text.splitlines() if line.lstrip().startswith("#")]
-
-
-def test_stripping_twice() -> None:
-    """Stripping what is stripped changes nothing."""
-    for text in agent_sources().values():
-        assert strip(text) == text

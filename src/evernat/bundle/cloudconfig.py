@@ -97,7 +97,7 @@ def cloud_config_text(
 def _file(path: str, text: str, permissions: str = "") -> str:
     """One of our files, readable as it is."""
     mode = f"  permissions: '{permissions}'\n" if permissions else ""
-    body = "".join(f"    {line}\n" if line else "\n" for line in text.splitlines())
+    body = "".join(f"   {line}\n" if line else "\n" for line in text.splitlines())
     return f"- path: {path}\n{mode}  content: |\n{body}" if text else f"- path: {path}\n{mode}  content: ''\n"
 
 

@@ -1,4 +1,4 @@
-"""The agent's files as they go to a node: without comments, docstrings and annotations, otherwise as they are.
+"""The agent's files as they go to a node: without comments, docstrings and annotations, indented by two.
 
 Only text is cut out, at positions the grammar gives; nothing is printed anew. So the result does not depend on the
 Python that makes it, and reads like the source.
@@ -27,8 +27,14 @@ def strip(source: str) -> str:
     bare = _edit(source, [*_docstrings(source), *_annotations(source), *_comments(source)])
     bare = _edit(bare, _imports(bare))
     inside = _inside_strings(bare)
-    lines = (line.rstrip() if row not in inside else line for row, line in enumerate(bare.split("\n"), 1))
-    return "".join(f"{line}\n" for row, line in enumerate(lines, 1) if line or row in inside)
+    rows = enumerate(bare.split("\n"), 1)
+    return "".join(f"{line}\n" if row in inside else _line(line) for row, line in rows)
+
+
+def _line(line: str) -> str:
+    """Indented by half as much; nothing if it is blank."""
+    code = line.strip()
+    return f"{' ' * ((len(line) - len(line.lstrip())) // 2)}{code}\n" if code else ""
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
