@@ -145,12 +145,15 @@ def test_reboot_call(lab: Lab, one: Instance) -> None:
     """Even reboot(2) called directly, which kills at once, is told from a breakdown."""
     pid = lab.computers.pid(one.id)
     assert pid
-    # In the child namespace this ends its process 1 only (pid_namespaces(7)); it is made sure that this is one.
-    assert str(Path(f"/proc/{pid}/ns/pid").readlink()) != str(Path("/proc/self/ns/pid").readlink())
-    assert lab.out(one.id, "sh", "-c", "readlink /proc/self/ns/pid") == str(
-        Path(f"/proc/{pid}/ns/pid").readlink()
+    inside = str(Path(f"/proc/{pid}/ns/pid").readlink())
+    assert inside != str(Path("/proc/self/ns/pid").readlink())
+    # In a child namespace this ends its process 1 only (pid_namespaces(7)). The program makes sure that it is in one.
+    program = (
+        "import ctypes, os\n"
+        f"assert os.readlink('/proc/self/ns/pid') == {inside!r}\n"
+        "ctypes.CDLL(None).reboot(0x01234567)"
     )
-    lab.run(one.id, "python3", "-c", "import ctypes; ctypes.CDLL(None).reboot(0x01234567)")
+    lab.run(one.id, "python3", "-c", program)
     lab.wait(lambda: lab.exits == [(one.id, "reboot")])
 
 

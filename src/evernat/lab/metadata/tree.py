@@ -5,6 +5,7 @@ Paths and formats are those of the EC2 user guide ("Instance metadata categories
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import re
@@ -48,7 +49,7 @@ def zone_id(zone: str) -> str:
     """An id like `usw2-az1` for `us-west-2a`. AWS shuffles the numbers per account; here they follow the letters."""
     region, letter = zone[:-1], zone[-1]
     words = region.split("-")
-    places = {"north": "n", "south": "s", "east": "e", "west": "w", "central": "c",
+    places = {"gov": "g", "north": "n", "south": "s", "east": "e", "west": "w", "central": "c",
               "northeast": "ne", "northwest": "nw", "southeast": "se", "southwest": "sw"}  # fmt: skip
     short = "".join(places.get(word, word) for word in words)
     return f"{short}-az{ord(letter) - ord('a') + 1}"
@@ -172,7 +173,7 @@ def _iam(instance: Instance, credentials: Callable[[], Credentials | None], laun
         "Code": "Success",
         "LastUpdated": launched,
         "InstanceProfileArn": instance.profile_arn,
-        "InstanceProfileId": "AIPA" + f"{abs(hash(instance.profile_arn)):016X}"[:16],
+        "InstanceProfileId": "AIPA" + hashlib.sha256(instance.profile_arn.encode()).hexdigest()[:16].upper(),
     }
     tree: dict[str, Node] = {"info": json.dumps(profile, indent=2)}
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,7 +250,7 @@ def _properties(service: Service) -> dict[str, str]:
 
 
 def _describe(service: Service) -> str:
-    since = datetime.datetime.fromtimestamp(service.since, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(service.since))
     name = service.settings.name
     lines = [
         f"* {name} - {service.settings.description}",

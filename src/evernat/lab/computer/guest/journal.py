@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,8 +27,9 @@ class Journal:
 
     def write(self, unit: str, identifier: str, text: str) -> None:
         """Record one line of output."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        self._out.write(f"{now}\t{unit}\t{identifier}\t{text}\n")
+        clock = time.time()
+        now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(clock)) + f".{int(clock % 1 * 1000):03}"
+        self._out.write(f"{now}Z\t{unit}\t{identifier}\t{text}\n")
         print(f"{now[11:23]} {identifier}: {text}", flush=True)
         if self._out.tell() > _LIMIT:
             self._out.close()

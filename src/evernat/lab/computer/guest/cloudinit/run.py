@@ -1,8 +1,8 @@
 """Cloud-init's work at one boot, stage by stage. Runs as the service cloud-final.service.
 
-Fetch (or take the copy of an earlier boot), bootcmd and boothooks, write_files, packages, then scripts, runcmd being one
-of them, in order of their file names. As on a real machine everything but bootcmd, boothooks and scripts per boot is
-begun once per instance: what a reboot or a power cut interrupted is not run again.
+Fetch (or take the copy of an earlier boot), bootcmd and boothooks, write_files, packages, then scripts in the order
+of their file names, runcmd being one of them. As on a real machine everything but bootcmd, boothooks and scripts per
+boot is begun once per instance: what a reboot or a power cut interrupted is not run again.
 """
 
 from __future__ import annotations
