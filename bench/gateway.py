@@ -142,18 +142,20 @@ def heal(one: Stack, latency: str, rounds: int) -> list[Figure]:
 def _gap(one: Stack) -> float:
     """Seconds of the longest gap between answers of a 10 ms ping while the holder is powered off and replaced."""
     holder = one.holder()
-    ping = ["ping", "-n", "-D", "-O", "-i", "0.01", INTERNET_HOST]
-    pings = one.lab.popen("client-a", ping, stdout=subprocess.PIPE, text=True)
-    try:
-        time.sleep(0.5)
-        one.lab.kill(holder, "power")
-        if not until(lambda: _replaced(one, holder), 300):
-            raise RuntimeError(f"{holder} was not replaced within 300 s")
-        time.sleep(0.5)
-    finally:
-        pings.terminate()
-        out, _ = pings.communicate()
-    answers = [float(line[1:].split("]")[0]) for line in out.splitlines() if "bytes from" in line]
+    ping = ["ping", "-n", "-D", "-i", "0.01", INTERNET_HOST]
+    with tempfile.TemporaryFile("w+") as record:
+        pings = one.lab.popen("client-a", ping, stdout=record)
+        try:
+            time.sleep(0.5)
+            one.lab.kill(holder, "power")
+            if not until(lambda: _replaced(one, holder), 300):
+                raise RuntimeError(f"{holder} was not replaced within 300 s")
+            time.sleep(0.5)
+        finally:
+            pings.terminate()
+            pings.wait()
+        record.seek(0)
+        answers = [float(line[1:].split("]")[0]) for line in record if "bytes from" in line]
     if not until(lambda: one("status")["gateways"][0]["state"] == "ready", 120):
         raise RuntimeError("the gateway did not become ready again")
     return max(b - a for a, b in pairwise(answers))
