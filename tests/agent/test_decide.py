@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import pytest
@@ -26,7 +27,7 @@ from evernat.agent.model import (
 )
 
 CONFIG = Config("main", "eni", "eni-1", None, ("10.0.0.0/8",), (), "evernat-main", "evernat-ready", None, "1")
-FREE = Interface("eni-1", "02:00:00:00:00:01", "172.18.128.50", "203.0.113.7", False, "vpc-1", "", "")
+FREE = Interface("eni-1", "02:00:00:00:00:01", "172.18.128.50", "203.0.113.7", False, "vpc-1", "", "", "")
 MINE = FREE._replace(holder="i-me", attachment="eni-attach-1")
 THEIRS = FREE._replace(holder="i-other", attachment="eni-attach-2")
 SEEN = Seen("i-me", "172.18.128.0/20", tools="", interface=FREE)
@@ -78,7 +79,9 @@ def test_never_from_a_living_holder(holder: str) -> None:
     """However long it takes, an interface is not taken from an instance that lives."""
     state = at(Role.STARTING)
     for now in range(0, 1000, 2):
-        state, actions = decide.step(state, SEEN._replace(interface=THEIRS, holder=holder), float(now))
+        state, actions = decide.step(
+            state, SEEN._replace(interface=THEIRS._replace(state=holder)), float(now)
+        )
         assert not any(isinstance(action, Detach) for action in actions)
 
 
@@ -86,8 +89,7 @@ def test_never_from_a_living_holder(holder: str) -> None:
     "seen",
     [
         SEEN._replace(interface=Unknown("timeout")),
-        SEEN._replace(interface=THEIRS, holder=Unknown("timeout")),
-        SEEN._replace(interface=THEIRS),
+        SEEN._replace(interface=Unknown("timeout"), tools="installing nftables"),
     ],
 )
 def test_unknown_is_not_absent(seen: Seen) -> None:
@@ -105,7 +107,7 @@ def test_a_dead_holder_is_given_time_then_no_more(holder: str) -> None:
     state, detached = at(Role.STARTING), []
     for tenth in range(300):
         now = tenth / 10
-        state, actions = decide.step(state, SEEN._replace(interface=THEIRS, holder=holder), now)
+        state, actions = decide.step(state, SEEN._replace(interface=THEIRS._replace(state=holder)), now)
         detached += [(now, action.force) for action in actions if isinstance(action, Detach)]
     assert state.role is Role.RELEASING
     assert detached[0] == (decide.GRACE, False)
@@ -117,7 +119,7 @@ def test_an_instance_that_is_not_listed_gets_more_time() -> None:
     """A new instance may not be listed yet, so nothing is taken from it for FORCE seconds."""
     state, first = at(Role.STARTING), None
     for now in range(60):
-        state, actions = decide.step(state, SEEN._replace(interface=THEIRS, holder=""), float(now))
+        state, actions = decide.step(state, SEEN._replace(interface=THEIRS._replace(state="")), float(now))
         if actions and first is None:
             first = now
     assert first == decide.FORCE
@@ -125,16 +127,18 @@ def test_an_instance_that_is_not_listed_gets_more_time() -> None:
 
 def test_the_grace_begins_when_the_holder_dies() -> None:
     """Time spent waiting for a living holder does not count against a dying one."""
-    living = SEEN._replace(interface=THEIRS, holder="running")
+    living = SEEN._replace(interface=THEIRS._replace(state="running"))
     state, _ = decide.step(at(Role.STARTING), living, 0.0)
     state, _ = decide.step(state, living, 100.0)
-    state, actions = decide.step(state, living._replace(holder="shutting-down"), 101.0)
+    state, actions = decide.step(
+        state, SEEN._replace(interface=THEIRS._replace(state="shutting-down")), 101.0
+    )
     assert (state.role, actions) == (Role.RELEASING, [])
 
 
 def test_it_gives_up_after_the_limit_and_says_why() -> None:
     """Short of holding for LIMIT seconds: failed, hook abandoned, the reason kept; after PAUSE from the start again."""
-    seen = SEEN._replace(interface=THEIRS, holder="running")
+    seen = SEEN._replace(interface=THEIRS._replace(state="running"))
     state, _ = decide.step(at(Role.STARTING), seen, 0.0)
     state, actions = decide.step(state, seen, decide.LIMIT)
     assert state.role is Role.FAILED
@@ -215,7 +219,7 @@ def test_nothing_is_loaded_before_nft_is_there() -> None:
 
 def test_a_lost_interface_starts_over() -> None:
     """A holder whose device went away starts from the beginning, and does not fight for it."""
-    lost = SEEN._replace(interface=THEIRS, holder="running")
+    lost = SEEN._replace(interface=THEIRS._replace(state="running"))
     assert list(roles(at(Role.HOLDING, interface=MINE), (5, lost), (6, lost))) == ["starting", "waiting"]
 
 
@@ -248,21 +252,17 @@ def test_the_table_is_complete() -> None:
 
 def test_no_observation_asks_for_an_illegal_transition() -> None:
     """From every role, whatever is seen, step follows the table (it raises where it does not)."""
-    for role in Role:
-        for interface in (
-            FREE,
-            MINE,
-            THEIRS,
-            Unknown("?"),
-            MINE._replace(public=""),
-            MINE._replace(checked=True),
-        ):
-            for holder in ("running", "terminated", "", Unknown("?")):
-                for link in ("", "ens6"):
-                    for faults in ((), ("x",), Unknown("?")):
-                        for known in (None, MINE):
-                            for now in (0.0, 10.0, 1e4):
-                                seen = PROVEN._replace(
-                                    interface=interface, holder=holder, link=link, faults=faults
-                                )
-                                decide.step(at(role, interface=known), seen, now)
+    interfaces: list[Interface | Unknown] = [
+        FREE,
+        MINE,
+        MINE._replace(public=""),
+        MINE._replace(checked=True),
+        Unknown("?"),
+    ]
+    interfaces += [THEIRS._replace(state=state) for state in ("running", "terminated", "")]
+    everything = itertools.product(
+        Role, interfaces, ("", "ens6"), ((), ("x",), Unknown("?")), (None, MINE), (0.0, 10.0, 1e4)
+    )
+    for role, interface, link, faults, known, now in everything:
+        seen = PROVEN._replace(interface=interface, link=link, faults=faults)
+        decide.step(at(role, interface=known), seen, now)

@@ -46,8 +46,8 @@ ALLOWED = {
 # Seconds between two looks at a fact, by role and in this order; a fact that is not listed is not looked at.
 LOOKS = {
     STARTING: {"tools": 1.0, "interface": 0.5},
-    WAITING: {"tools": 1.0, "interface": 1.0, "holder": 1.0},
-    RELEASING: {"tools": 1.0, "interface": 0.5, "holder": 1.0},
+    WAITING: {"tools": 1.0, "interface": 1.0},
+    RELEASING: {"tools": 1.0, "interface": 0.5},
     ATTACHING: {"tools": 1.0, "interface": 1.0, "link": 0.02},
     PREPARING: {"tools": 0.1, "link": 1.0, "faults": 0.1},
     PROVING: {"link": 1.0, "faults": 5.0, "interface": 3.0, "proof": 1.0},
@@ -149,30 +149,24 @@ def _get(state: State, seen: Seen) -> tuple[Role, str]:
     """The interface is not plugged in here."""
     if state.role in HERE and state.role is not ATTACHING:
         return STARTING, "the interface is no longer in this machine"
-    interface, holder = seen.interface, seen.holder
+    interface = seen.interface
     if isinstance(interface, Unknown):
         return state.role, interface.reason
     if interface.holder in ("", seen.me):
         return ATTACHING, seen.trouble or f"{interface.id} is {'coming' if interface.holder else 'free'}"
-    if isinstance(holder, Unknown):
-        return WAITING, holder.reason
-    if holder in ALIVE:
-        return WAITING, f"{interface.holder} has {interface.id} and is {holder}"
-    return RELEASING, seen.trouble or f"{interface.holder} has {interface.id} and is {holder or 'gone'}"
+    cause = f"{interface.holder} has {interface.id} and is {interface.state or 'gone'}"
+    return (WAITING, cause) if interface.state in ALIVE else (RELEASING, seen.trouble or cause)
 
 
 def _actions(state: State, seen: Seen, now: float) -> list[Action]:
     """What the role asks for. Whatever takes something away needs facts that are known now."""
     known, waited = seen.interface, now - state.since
-    if state.role is ATTACHING and isinstance(known, Interface) and not known.holder:
-        return [Attach(known.id)]
-    # An instance AWS does not list may be too new to be listed: wait longer.
-    if (
-        state.role is RELEASING
-        and isinstance(known, Interface)
-        and waited >= (GRACE if seen.holder else FORCE)
-    ):
-        return [Detach(known.attachment, force=waited >= FORCE)]
+    if isinstance(known, Interface):
+        if state.role is ATTACHING and not known.holder:
+            return [Attach(known.id)]
+        # An instance AWS does not list may be too new to be listed: wait longer.
+        if state.role is RELEASING and waited >= (GRACE if known.state else FORCE):
+            return [Detach(known.attachment, force=waited >= FORCE)]
     here = gateway(state, seen)
     if state.role is PREPARING and here and not seen.tools:
         return [Prepare(here, elements(state))]

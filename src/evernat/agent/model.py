@@ -86,7 +86,10 @@ UNSEEN = Unknown("not looked at yet")
 
 
 class Interface(NamedTuple):
-    """The persistent interface by AWS's record. Empty text: no public address, no holder."""
+    """The persistent interface by AWS's record. Empty text: no public address, no holder.
+
+    `state` is the holder's when that is another instance, empty when AWS lists no such instance.
+    """
 
     id: str
     mac: str
@@ -94,8 +97,9 @@ class Interface(NamedTuple):
     public: str
     checked: bool
     vpc: str
-    holder: str
     attachment: str
+    holder: str
+    state: str
 
 
 class Gateway(NamedTuple):
@@ -131,7 +135,6 @@ class Seen(NamedTuple):
     me: str
     subnet: str
     interface: Interface | Unknown = UNSEEN
-    holder: str | Unknown = UNSEEN  # state of the instance that has the interface, "" if there is none such
     tools: str = "not looked for yet"  # why nft cannot be run yet, "" when it can
     link: str = ""  # the device with the interface's MAC, "" when it is not plugged in here
     faults: tuple[str, ...] | Unknown = UNSEEN  # what the kernel lacks

@@ -25,7 +25,6 @@ from .model import (
     Elements,
     Gateway,
     Host,
-    Interface,
     Prepare,
     Proof,
     Seen,
@@ -64,7 +63,6 @@ class Agent:
         self.looks = {
             "tools": self.nft.tools,
             "interface": lambda: cloud.interface(config.interface),
-            "holder": self._holder,
             "link": lambda: link.device(self.state.interface.mac) if self.state.interface else "",
             "faults": self._faults,
             "proof": self._proof,
@@ -74,7 +72,7 @@ class Agent:
             Attach: cloud.attach,
             Detach: cloud.detach,
             Prepare: self._prepare,
-            Update: self._update,
+            Update: self.nft.update,
             Complete: self._complete,
         }
 
@@ -122,12 +120,6 @@ class Agent:
             log("action", **said)
         self.said = said
 
-    def _holder(self) -> str | Unknown:
-        interface = self.seen.interface
-        if isinstance(interface, Interface) and interface.holder:
-            return self.cloud.state(interface.holder)
-        return UNSEEN
-
     def _faults(self) -> tuple[str, ...] | Unknown:
         gateway = decide.gateway(self.state, self.seen)
         return (*self.nft.faults(), *link.faults(gateway)) if gateway else UNSEEN
@@ -149,9 +141,6 @@ class Agent:
         self.notes = [f"not set: {path}" for path in link.prepare(gateway)]
         if self.nft.note:
             self.notes.append(self.nft.note)
-
-    def _update(self, elements: Elements) -> None:
-        self.nft.update(elements)
 
     def _complete(self, result: str) -> None:
         config = self.state.config

@@ -39,11 +39,12 @@ class Cloud:
         self._web = Web()
 
     def interface(self, interface: str) -> Interface:
-        """The interface by AWS's record."""
+        """The interface by AWS's record, and the state of another instance that has it."""
         answer = self._call("ec2", "DescribeNetworkInterfaces", {"NetworkInterfaceId.1": interface})
         found = answer.find("networkInterfaceSet/item")
         if found is None:
             raise UnansweredError(f"DescribeNetworkInterfaces: {interface} is not in the answer")
+        holder = _text(found, "attachment/instanceId")
         return Interface(
             interface,
             _text(found, "macAddress"),
@@ -51,14 +52,10 @@ class Cloud:
             _text(found, "association/publicIp"),
             _text(found, "sourceDestCheck") != "false",
             _text(found, "vpcId"),
-            _text(found, "attachment/instanceId"),
             _text(found, "attachment/attachmentId"),
+            holder,
+            self._state(holder) if holder not in ("", self._host.instance) else "",
         )
-
-    def state(self, instance: str) -> str:
-        """The instance's state, empty when there is no such instance."""
-        found = self._instances({"instance-id": [instance]})
-        return _text(found[0], "instanceState/name") if found else ""
 
     def addresses(self, vpc: str, targets: Iterable[str]) -> dict[str, str]:
         """Private addresses of running instances by id or `name:TAG`; of several with one name, the youngest."""
@@ -103,6 +100,10 @@ class Cloud:
                 raise
             return False
         return True
+
+    def _state(self, instance: str) -> str:
+        found = self._instances({"instance-id": [instance]})
+        return _text(found[0], "instanceState/name") if found else ""
 
     def _instances(self, filters: dict[str, list[str]]) -> list[ElementTree.Element]:
         asked = {}
