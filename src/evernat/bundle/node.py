@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Literal
 
-VERSION = "0.1.0"
+VERSION = version("evernat")
 
 
 @dataclass(frozen=True)
