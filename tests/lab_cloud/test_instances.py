@@ -347,3 +347,51 @@ def test_tags_of_what_is_gone_are_gone(lab: Lab) -> None:
     assert len(lab.ec2.describe_tags()["Tags"]) == 1
     lab.ec2.delete_subnet(SubnetId=subnet)
     assert lab.ec2.describe_tags()["Tags"] == []
+
+
+def test_attributes_can_be_read_and_changed(lab: Lab) -> None:
+    """Shutdown behaviour, termination protection, groups; the type only of a stopped instance."""
+    instance = lab.run(UserData="#!/bin/sh")
+    lab.ec2.modify_instance_attribute(
+        InstanceId=instance, InstanceInitiatedShutdownBehavior={"Value": "terminate"}
+    )
+    lab.ec2.modify_instance_attribute(InstanceId=instance, DisableApiTermination={"Value": True})
+    with refused("OperationNotPermitted"):
+        lab.ec2.terminate_instances(InstanceIds=[instance])
+    with refused("IncorrectInstanceState"):
+        lab.ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "t4g.micro"})
+    found = lab.ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
+    assert base64.b64decode(found["UserData"]["Value"]) == b"#!/bin/sh"
+    other = lab.ec2.create_security_group(GroupName="o", Description="o", VpcId=lab.vpc)["GroupId"]
+    lab.ec2.modify_instance_attribute(InstanceId=instance, Groups=[other])
+    assert [g["GroupId"] for g in lab.instance(instance)["SecurityGroups"]] == [other]
+    lab.ec2.stop_instances(InstanceIds=[instance])
+    lab.advance()
+    lab.ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "t4g.micro"})
+    assert lab.instance(instance)["InstanceType"] == "t4g.micro"
+
+
+def test_metadata_options_can_be_changed(lab: Lab) -> None:
+    """ModifyInstanceMetadataOptions reaches the world."""
+    instance = lab.run()
+    lab.ec2.modify_instance_metadata_options(
+        InstanceId=instance, InstanceMetadataTags="enabled", HttpPutResponseHopLimit=5
+    )
+    assert (in_world(lab, instance).tags_in_metadata, in_world(lab, instance).metadata_hop_limit) == (True, 5)
+
+
+def test_key_pairs_are_known(lab: Lab) -> None:
+    """A key pair that was made can be named at launch."""
+    lab.ec2.create_key_pair(KeyName="k")
+    assert lab.instance(lab.run(KeyName="k"))["KeyName"] == "k"
+
+
+def test_one_profile_per_instance(lab: Lab) -> None:
+    """AssociateIamInstanceProfile gives a profile once; twice is an IncorrectState."""
+    lab.iam.create_instance_profile(InstanceProfileName="p")
+    instance = lab.run()
+    lab.ec2.associate_iam_instance_profile(InstanceId=instance, IamInstanceProfile={"Name": "p"})
+    with refused("IncorrectState"):
+        lab.ec2.associate_iam_instance_profile(InstanceId=instance, IamInstanceProfile={"Name": "p"})
+    found = lab.ec2.describe_iam_instance_profile_associations()["IamInstanceProfileAssociations"]
+    assert [a["InstanceId"] for a in found] == [instance]

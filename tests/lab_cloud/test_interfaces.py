@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from tests.lab_cloud.support import Lab, refused
+from dataclasses import replace
+
+from evernat.lab.profile import NONE
+from tests.lab_cloud.support import Lab, Server, make_lab, refused
 
 
 def test_an_attached_interface_cannot_be_attached_again(lab: Lab) -> None:
@@ -41,18 +44,13 @@ def test_the_type_limits_the_addresses(lab: Lab) -> None:
         lab.attach(eni, instance)
 
 
-def test_only_running_and_stopped_instances_take_interfaces(lab: Lab) -> None:
+def test_only_running_and_stopped_instances_take_interfaces(server: Server) -> None:
     """A pending instance answers IncorrectState, an unknown one InvalidInstanceID.NotFound."""
-    eni = lab.eni()
-    pending = lab.ec2.run_instances(
-        ImageId="ami-0a12023a000000001", InstanceType="t4g.nano", MinCount=1, MaxCount=1, SubnetId=lab.public
-    )["Instances"][0]["InstanceId"]
-    lab.cloud.region("us-west-2").machines[pending].state = "pending"
-    lab.cloud.region("us-west-2").timers._heap.clear()
+    lab = make_lab(server, replace(NONE, pending=3.0))
     with refused("IncorrectState"):
-        lab.attach(eni, pending)
+        lab.attach(lab.eni(), lab.run())
     with refused("InvalidInstanceID.NotFound"):
-        lab.attach(eni, "i-00000000000000000")
+        lab.attach(lab.eni(), "i-00000000000000000")
 
 
 def test_detach_by_attachment_id(lab: Lab) -> None:
