@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -76,6 +77,23 @@ def test_reboot(lab: Lab, one: Instance) -> None:
     assert sorted(diary(lab, one)) == ["bootcmd", "bootcmd", "runcmd", "start", "start", "stop"]
     assert lab.out(one.id, "cat", "/proc/sys/kernel/random/boot_id") != boot_id
     assert lab.exits == []
+
+
+def test_stop_order(lab: Lab) -> None:
+    """Going down, a unit stops before those it started after."""
+    service = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true\n"
+    files = []
+    for name, after in (("base", "x"), ("top", "middle.service"), ("middle", "base.service")):
+        stop = f"ExecStop=sh -c 'sleep 0.1; echo {name} >> /opt/log'\n"
+        path = f"/etc/systemd/system/{name}.service"
+        files.append({"path": path, "content": f"[Unit]\nAfter={after}\n{service}{stop}"})
+    config = {"write_files": files, "runcmd": ["systemctl start base middle top"]}
+    made = instance("#cloud-config\n" + json.dumps(config), name=f"i-{next(_numbers):017x}")
+    lab.set(made)
+    lab.booted(made.id)
+    lab.set(replace(made, boots=2))
+    _again(lab, made, None)
+    assert diary(lab, made) == ["top", "middle", "base"]
 
 
 def test_sysctl_after_reboot(lab: Lab, one: Instance) -> None:

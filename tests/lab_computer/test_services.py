@@ -277,6 +277,27 @@ def test_order(machine: Machine) -> None:
     assert machine.sh("cat /opt/chain").split() == ["first", "second"]
 
 
+def test_circle(machine: Machine) -> None:
+    """Units ordered in a circle are started all the same, and the circle is named."""
+    one, two = (
+        machine.unit("Type=oneshot\nRemainAfterExit=yes\nExecStart=true", name=f"c{n}.service")
+        for n in (1, 2)
+    )
+    machine.unit("Type=oneshot\nRemainAfterExit=yes\nExecStart=true", f"Wants={two}\nAfter={two}", name=one)
+    machine.unit("Type=oneshot\nRemainAfterExit=yes\nExecStart=true", f"Wants={one}\nAfter={one}", name=two)
+    machine.sh(f"systemctl start {one}")
+    machine.until(two, "ActiveState", "active")
+    assert "in a circle" in machine.sh("journalctl -o cat")
+
+
+def test_waiting_is_said(machine: Machine) -> None:
+    """A start that has to wait for another unit says for which."""
+    slow = machine.unit("Type=oneshot\nExecStart=sleep 0.3")
+    late = machine.unit("Type=oneshot\nExecStart=true", f"After={slow}")
+    machine.sh(f"systemctl start --no-block {slow}; systemctl start {late}")
+    assert f"waits until {slow} has started" in machine.journal(late)
+
+
 def test_daemon_reload(machine: Machine) -> None:
     """A changed unit file counts after daemon-reload; drop-ins are read after it."""
     name = machine.unit("Type=oneshot\nExecStart=sh -c 'echo old'")

@@ -87,34 +87,31 @@ class Manager:
         self.stop(name, stopped)
 
     def stop_all(self, done: Callable[[], None]) -> None:
-        """Stop everything, in the reverse of the order given by After= where that binds running units."""
+        """Stop everything, what started last first, as far as After= and Before= say."""
         for name, job in list(self._jobs.items()):
             if not job.running:
                 self._end(name, "the machine is going down")
-        left = {name for name, each in self.services.items() if each.sub not in ("dead", "failed")}
-        if not left:
-            done()
-            return
-        waiting = set(left)
+        waiting = {name for name, each in self.services.items() if each.sub not in ("dead", "failed")}
+        asked: set[str] = set()
 
         def stopped(name: str) -> None:
             waiting.discard(name)
             release()
-            if not waiting:
-                done()
-
-        asked: set[str] = set()
 
         def release() -> None:
-            for name in sorted(waiting - asked):
-                if not any(name in self._after(later) for later in waiting if later != name):
-                    asked.add(name)
-                    self.services[name].stop(lambda _, name=name: stopped(name))  # type: ignore[misc]
+            if not waiting:
+                done()
+                return
+            ready = {
+                name for name in waiting - asked if not any(name in self._after(other) for other in waiting)
+            }
+            if not ready and not asked & waiting:
+                ready = set(waiting)  # They are ordered in a circle.
+            asked.update(ready)
+            for name in sorted(ready):
+                self.services[name].stop(lambda _, name=name: stopped(name))  # type: ignore[misc]
 
         release()
-        if not asked:  # Units ordered in a circle: all at once.
-            for name in sorted(waiting):
-                self.services[name].stop(lambda _, name=name: stopped(name))  # type: ignore[misc]
 
     def _load(self, name: str) -> None:
         if not name.endswith(".service"):
@@ -153,18 +150,22 @@ class Manager:
 
     def _run_jobs(self) -> None:
         for name, job in list(self._jobs.items()):
-            if job.running:
-                continue
             first = sorted(self._jobs.keys() & self._after(name) - {name})
-            if first:
-                if not job.said:
-                    self._journal.manager(
-                        name, f"{name}: waits until {', '.join(first)} has started (After=)"
-                    )
+            if not job.running and not first:
+                self._run(name, job)
+            elif not job.running and not job.said:
+                self._journal.manager(name, f"{name}: waits until {', '.join(first)} has started (After=)")
                 job.said = True
-                continue
-            job.running = True
-            job.service.start(lambda why, name=name: self._end(name, why))  # type: ignore[misc]
+        if self._jobs and not any(job.running for job in self._jobs.values()):
+            name = min(self._jobs)
+            self._journal.manager(
+                name, f"{name}: is started out of order, units wait for one another in a circle"
+            )
+            self._run(name, self._jobs[name])
+
+    def _run(self, name: str, job: Job) -> None:
+        job.running = True
+        job.service.start(lambda why: self._end(name, why))
 
     def _end(self, name: str, why: str) -> None:
         job = self._jobs.pop(name, None)
