@@ -11,7 +11,7 @@ import pytest
 from evernat.stack import library
 from evernat.stack.errors import NotReady
 from evernat.stack.steps import Plan, Step
-from tests.stack.world import World
+from tests.stack.world import World, nat_gateway
 
 
 def titles(plan: Plan) -> list[tuple[str, str]]:
@@ -220,19 +220,6 @@ def test_no_address(world: World) -> None:
     assert library.plan(world.gateway(elastic_ip="none"), world.api()).changes == ()
 
 
-def nat_gateway(world: World) -> str:
-    """A managed NAT gateway, to which all private tables lead."""
-    ec2 = world.client("ec2")
-    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
-    made = ec2.create_nat_gateway(SubnetId=world.network.public_subnet_ids[0], AllocationId=address)
-    identifier = str(made["NatGateway"]["NatGatewayId"])
-    world.settle()
-    for table in world.network.private_route_table_ids:
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=identifier)
-    world.before = world.inventory()
-    return identifier
-
-
 def test_from_nat_gateway_and_back(world: World) -> None:
     """Default routes to a NAT gateway are replaced, remembered in tags, and put back by destroy."""
     identifier = nat_gateway(world)
@@ -318,6 +305,12 @@ def drift_group(world: World, _ec2: Any) -> None:
     world.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName="evernat-main", MinSize=0)
 
 
+def drift_processes(world: World, _ec2: Any) -> None:
+    world.client("autoscaling").suspend_processes(
+        AutoScalingGroupName="evernat-main", ScalingProcesses=["Launch"]
+    )
+
+
 def drift_hook(world: World, _ec2: Any) -> None:
     world.client("autoscaling").delete_lifecycle_hook(
         AutoScalingGroupName="evernat-main", LifecycleHookName="evernat-ready"
@@ -341,6 +334,7 @@ def drift_route(world: World, ec2: Any) -> None:
         (drift_role, ["role"]),
         (drift_profile, ["instance-profile"]),
         (drift_group, ["group"]),
+        (drift_processes, ["group"]),
         (drift_hook, ["launch-hook"]),
         (drift_tags, ["interface"]),
         (drift_route, ["route"]),

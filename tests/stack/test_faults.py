@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -20,7 +21,7 @@ from evernat.stack import library
 from evernat.stack.api import READS, Api
 from evernat.stack.errors import AccessError, StackError
 from evernat.stack.steps import Plan, Step
-from tests.stack.world import Server, World
+from tests.stack.world import Server, World, nat_gateway
 
 KINDS = ("UnauthorizedOperation", "throttle", "drop-before", "drop-after")
 TIMES = {"throttle": 99}
@@ -206,3 +207,44 @@ def test_killed(world: World, server: Server) -> None:
             assert os.WIFSIGNALED(in_child(world, server, target, world.destroy)), target
         world.destroy()
         world.gone()
+
+
+def test_changes(world: World) -> None:
+    """A fault at any call of a move to another subnet leaves something that the next run completes.
+
+    The default routes led to a NAT gateway before; however often the stack moves and fails, destroy puts them back.
+    """
+    nat = nat_gateway(world)
+    homes = world.network.public_subnet_ids[:2]
+    world.deploy(world.gateway(public_subnet=homes[0]), replace_routes=True)
+    api, gateway = world.api(), world.gateway(public_subnet=homes[1])
+    library.deploy(gateway, library.plan(gateway, api), api)
+    for number, target in enumerate(made(api, reads=False)):
+        gateway = world.gateway(public_subnet=homes[number % 2])
+        kind = KINDS[number % len(KINDS)]
+        strike(world, kind, target)
+        struck(world, kind, partial(world.deploy, gateway))
+        world.deploy(gateway)
+        world.complete()
+    world.destroy()
+    world.gone()
+    assert set(world.routes().values()) == {nat}
+
+
+def test_taking_over_from_a_nat_gateway(world: World) -> None:
+    """A fault while routes are taken over from a NAT gateway never loses where they led."""
+    nat_gateway(world)
+    api, gateway = world.api(), world.gateway()
+    library.deploy(gateway, library.plan(gateway, api, replace_routes=True), api, replace_routes=True)
+    takeovers = [t for t in made(api, reads=False) if t.action in ("ec2:CreateTags", "ec2:ReplaceRoute")]
+    assert len(takeovers) == 6
+    for number, target in enumerate(takeovers):
+        world.destroy()
+        world.gone()
+        kind = KINDS[number % len(KINDS)]
+        strike(world, kind, target)
+        struck(world, kind, lambda: world.deploy(world.gateway(), replace_routes=True))
+        if number % 2:
+            world.deploy(world.gateway(), replace_routes=True)
+    world.destroy()
+    world.gone()

@@ -229,6 +229,19 @@ class World:
         }
 
 
+def nat_gateway(world: World) -> str:
+    """A managed NAT gateway, to which all private tables lead."""
+    ec2 = world.client("ec2")
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    made = ec2.create_nat_gateway(SubnetId=world.network.public_subnet_ids[0], AllocationId=address)
+    identifier = str(made["NatGateway"]["NatGatewayId"])
+    world.settle()
+    for table in world.network.private_route_table_ids:
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=identifier)
+    world.before = world.inventory()
+    return identifier
+
+
 def _plain(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 

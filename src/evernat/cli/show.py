@@ -34,6 +34,8 @@ def plan_text(plan: Plan, console: Console) -> None:
 def title(step: Step) -> str:
     """A step in one line, with markup."""
     mark, colour = MARKS[step.verb]
+    if step.verb == "wait":
+        return f"[{colour}]{mark}[/] wait {escape(step.title)}"
     because = f" [dim]because {escape(step.because)}[/]" if step.because else ""
     return f"[{colour}]{mark}[/] {step.verb} [bold]{step.part}[/] {escape(step.title)}{because}"
 

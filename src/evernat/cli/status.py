@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.markup import escape
-from rich.table import Table
 
 from evernat.cli import common
 from evernat.stack.status import Status
@@ -51,16 +50,10 @@ def _text(now: Status) -> None:
             f"group     {group.members} of {group.desired} nodes, {group.purchase}"
             f"  [dim]{escape(group.last_activity)}[/]"
         )
-    if now.nodes:
-        table = Table(
-            "node", "state", "group", "health", "type", "zone", "private", "agent", "since",
-            box=None, pad_edge=False, header_style="dim",
-        )  # fmt: skip
-        for node in now.nodes:
-            kind = node.type + (" spot" if node.spot else "")
-            table.add_row(
-                node.id, node.state, node.lifecycle, node.health, kind, node.zone, node.private_address, node.agent,
-                node.launched,
-            )  # fmt: skip
-        out.print(table)
+    for node in now.nodes:
+        place = f"{node.type}{' spot' if node.spot else ''}  {node.zone}  {node.private_address}"
+        states = "  ".join(state for state in (node.state, node.lifecycle, node.health) if state)
+        out.print(
+            f"node      {node.id}  {states}  {place}  agent {node.agent or '-'}  since {node.launched[:19]}"
+        )
     out.print(f"[dim]agent {now.agent_version or '-'}, last change {now.last_change or '-'}[/]")

@@ -56,7 +56,7 @@ class Context:
     @property
     def known(self) -> dict[str, str]:
         """Ids of what exists, under the names of `values.Ref`."""
-        known = {"role": self.role, "instance-profile": self.role, "group": self.name}
+        known = {"instance-profile": self.role}
         if self.security_group:
             known["security-group"] = self.security_group.id
         if self.interface:

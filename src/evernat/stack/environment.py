@@ -53,7 +53,7 @@ def look(api: Api, gateway: Gateway) -> tuple[Environment, Found]:
 def identify(api: Api) -> Identity:
     """Account, partition and region of the caller. The first call of all: it fails clearly on bad credentials."""
     answer = api.call("sts", "get_caller_identity")
-    return Identity(answer["Account"], answer["Arn"].split(":")[1], api.region, answer["Arn"])
+    return Identity(answer["Account"], answer["Arn"].split(":")[1], api.region)
 
 
 def ssm_policy(gateway: Gateway, partition: str) -> str:
@@ -117,9 +117,9 @@ def _image(api: Api, gateway: Gateway, types: dict[str, InstanceType]) -> Image 
         if not parameter:
             return None
         identifier = api.call("ssm", "get_parameter", Name=parameter)["Parameter"]["Value"]
-    raw = api.pages(
-        "ec2", "describe_images", "Images", Filters=[{"Name": "image-id", "Values": [identifier]}]
-    )
+    # An image may have been deprecated and is then left out, although it can be launched.
+    wanted = [{"Name": "image-id", "Values": [identifier]}]
+    raw = api.pages("ec2", "describe_images", "Images", Filters=wanted, IncludeDeprecated=True)
     if not raw:
         return None
     root = raw[0].get("RootDeviceName") or "/dev/xvda"

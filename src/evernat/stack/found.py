@@ -242,7 +242,6 @@ class Identity:
     account: str
     partition: str
     region: str
-    arn: str
 
 
 @dataclass(frozen=True)

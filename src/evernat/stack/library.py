@@ -12,7 +12,7 @@ from evernat.stack.checks import check
 from evernat.stack.context import Context
 from evernat.stack.discover import discover, gone
 from evernat.stack.environment import identify, look
-from evernat.stack.errors import OutcomeUnknown
+from evernat.stack.errors import BadInput, OutcomeUnknown, Problem
 from evernat.stack.plan import plan_deploy, plan_destroy
 from evernat.stack.spec import Gateway
 from evernat.stack.steps import Plan
@@ -27,6 +27,11 @@ def plan(gateway: Gateway, api: Api | None = None, *, replace_routes: bool = Fal
     Raises BadInput with every problem of the input, ApiError when AWS refuses a query.
     """
     api = api or Api.of(gateway.region)
+    if gateway.region not in (None, api.region):
+        remedy = "make the two agree"
+        raise BadInput(
+            [Problem("region", str(gateway.region), f"AWS is being asked in {api.region}", remedy)]
+        )
     environment, found = look(api, gateway)
     check(Context(gateway, environment, found, version()), replace_routes=replace_routes)
     return plan_deploy(gateway, environment, found, version())

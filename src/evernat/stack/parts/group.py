@@ -7,7 +7,7 @@ from typing import Any
 
 from evernat.stack import names
 from evernat.stack.context import LATER, Context, tag_changes
-from evernat.stack.found import Found, Group, Member
+from evernat.stack.found import Found, Group, Member, Node
 from evernat.stack.parts import template
 from evernat.stack.steps import Call, Change, Step, Wait
 from evernat.stack.values import Ref
@@ -127,6 +127,12 @@ def _changed(context: Context, group: Group) -> list[Step]:
     if changes:
         params = {"AutoScalingGroupName": context.name, **settings(context)}
         calls.append(Call("autoscaling", "update_auto_scaling_group", params, patient=BUSY))
+    suspended = sorted(p["ProcessName"] for p in group.raw.get("SuspendedProcesses") or [])
+    if suspended:
+        # A group that may not launch or terminate does not heal.
+        changes += [Change(f"process {name}", "suspended", "running") for name in suspended]
+        params = {"AutoScalingGroupName": context.name, "ScalingProcesses": suspended}
+        calls.append(Call("autoscaling", "resume_processes", params))
     tags = tag_changes(group.tags, context.tags("group"))
     if tags:
         calls.append(Call("autoscaling", "create_or_update_tags", {"Tags": _tags(context)}))
@@ -195,7 +201,14 @@ def _why_outdated(context: Context, member: Member) -> str:
     if node and context.interface is None:
         return "the gateway gets another interface"
     known = context.found.template.versions if context.found.template else {}
-    if member.version not in known:
-        return "the launch template version it was made from is gone" if member.version else ""
-    changed = [c.field for c in template.changes(context, known[member.version], tags=False)]
+    version = member.version or _version_of(node)
+    if version not in known:
+        return "the launch template version it was made from is gone" if version else ""
+    changed = [c.field for c in template.changes(context, known[version], tags=False)]
     return f"launch template: {', '.join(changed)}" if changed else ""
+
+
+def _version_of(node: Node | None) -> int:
+    """The template version by the tag that EC2 puts on what it launches from one; 0 when it does not say."""
+    version = node.tags.get("aws:ec2launchtemplate:version", "") if node else ""
+    return int(version) if version.isdecimal() else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from evernat.stack import names
 from evernat.stack.context import Context, tag_changes
@@ -19,6 +20,13 @@ TRUST = {
     ],
 }
 GONE = ("NoSuchEntity",)
+
+
+def trust(partition: str) -> dict[str, Any]:
+    """Who may take the role: EC2, under the name it has in the partition (IAM user guide, service principals)."""
+    service = "ec2.amazonaws.com.cn" if partition == "aws-cn" else "ec2.amazonaws.com"
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def agent_permissions(context: Context) -> AgentPolicy:
@@ -80,9 +88,12 @@ def removal(found: Found) -> list[Step]:
 def _corrected(context: Context, role: Role, ssm: str) -> list[Step]:
     changes: list[Change] = []
     calls: list[Call] = []
-    if role.trust != TRUST:
-        changes.append(Change("trust", json.dumps(role.trust, sort_keys=True), "ec2.amazonaws.com"))
-        params = {"RoleName": context.role, "PolicyDocument": Json(TRUST)}
+    trusted = trust(context.environment.identity.partition)
+    if role.trust != trusted:
+        changes.append(
+            Change("trust", json.dumps(role.trust, sort_keys=True), json.dumps(trusted, sort_keys=True))
+        )
+        params = {"RoleName": context.role, "PolicyDocument": Json(trusted)}
         calls.append(Call("iam", "update_assume_role_policy", params))
     if ssm and ssm not in role.attached:
         changes.append(Change("policy", "", ssm))
@@ -119,7 +130,7 @@ def ssm_suffix() -> str:
 def _create(context: Context) -> Call:
     params = {
         "RoleName": context.role,
-        "AssumeRolePolicyDocument": Json(TRUST),
+        "AssumeRolePolicyDocument": Json(trust(context.environment.identity.partition)),
         "Description": f"evernat gateway {context.gateway.name}",
         "Tags": tag_list(context.tags("role")),
     }
