@@ -9,7 +9,8 @@ import typer
 
 from evernat.cli import common, show
 from evernat.stack import library
-from evernat.stack.status import status
+from evernat.stack.status import Status, status
+from evernat.stack.steps import Plan
 
 
 def deploy(
@@ -58,14 +59,16 @@ def deploy(
         library.deploy(
             gateway, first, api, replace_routes=replace_routes, ready=wait, timeout=timeout, report=report
         )
-    now = status(api, gateway.name)
-    seconds = time.monotonic() - begun
+    _show(status(api, gateway.name), first, time.monotonic() - begun, as_json)
+
+
+def _show(now: Status, done: Plan, seconds: float, as_json: bool) -> None:
     if as_json:
-        done = {"changes": len(first.changes), "resources": first.resources, "seconds": round(seconds, 2)}
-        common.print_json({**now.as_dict(), **done})
+        extra = {"changes": len(done.changes), "resources": done.resources, "seconds": round(seconds, 2)}
+        common.print_json({**now.as_dict(), **extra})
         return
     one = now.gateways[0]
+    address = f" at {one.public_address}" if one.public_address else ""
     common.out.print(
-        f"gateway [bold]{one.name}[/] is {one.state}"
-        f"{' at ' + one.public_address if one.public_address else ''}  {first.resources} resources  {seconds:.1f} s"
+        f"gateway [bold]{one.name}[/] is {one.state}{address}  {done.resources} resources  {seconds:.1f} s"
     )
