@@ -14,7 +14,7 @@ demo: setup
 	@$(BIN)/python -m evernat.lab.demo
 
 test: setup lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup
 	@$(BIN)/ruff check src tests bench

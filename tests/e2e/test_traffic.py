@@ -59,7 +59,7 @@ def test_internet_sees_only_the_elastic_ip(deployed: Deployed) -> None:
 
 
 def test_nothing_unsolicited_comes_in(deployed: Deployed) -> None:
-    """From the internet nothing reaches the node or a client, at any of the node's public addresses, but declared forwards."""
+    """From the internet nothing reaches the node, at any of its addresses, or a client, but declared forwards."""
     node = next(n for n in deployed.lab.status()["nodes"] if n["id"] == deployed.gateway()["holder"])
     assert deployed.public in node["public_addresses"]
     server = deployed.lab.popen(
@@ -149,7 +149,7 @@ def _open_group(deployed: Deployed) -> str:
 
 
 def test_forward_by_name_follows_its_instance(deployed: Deployed) -> None:
-    """A forward to a Name tag leads to the tagged instance, goes when it goes, and follows it to a new address in 15 s."""
+    """A forward to a Name tag leads to the tagged instance, goes with it, and follows it within 15 s."""
 
     def fetched() -> str:
         shown = deployed.lab.exec("internet", ["curl", "-s", "-m", "1", f"http://{deployed.public}:8081/"])

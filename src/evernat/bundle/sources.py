@@ -7,6 +7,7 @@ Python that makes it, and reads like the source.
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import tokenize
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ Cut = tuple[int, int, str]
 """First and last offset, in bytes, and what stands there instead."""
 
 
+@functools.cache
 def agent_sources() -> dict[str, str]:
     """Path below the package -> text, in order of path."""
     return {path: strip(text) for path, text in sorted(_walk(files("evernat.agent"), ""))}

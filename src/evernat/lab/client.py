@@ -20,7 +20,7 @@ from evernat.lab.errors import LabError
 
 KillHow = Literal["power", "network", "agent", "terminate"]
 KILL_WAYS: tuple[KillHow, ...] = ("power", "network", "agent", "terminate")
-_TOOLS = ("nft", "ip", "nsenter")
+_TOOLS = ("nft", "ip", "nsenter", "setpriv")
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,14 @@ class Lab:
         """
         kinds, fds = self._call("enter", host=host, inside=inside)
         try:
-            prefix = ["nsenter"] + [
-                f"--{kind}=/proc/self/fd/{fd}" for kind, fd in zip(kinds, fds, strict=True)
-            ]
+            # A clock set or a device made in there would be this machine's: leave that power behind.
+            harmless = (
+                ["setpriv", "--bounding-set", "-sys_time,-mknod,-sys_rawio"]
+                if inside and "user" not in kinds
+                else []
+            )
+            doors = [f"--{kind}=/proc/self/fd/{fd}" for kind, fd in zip(kinds, fds, strict=True)]
+            prefix = [*harmless, "nsenter", *doors]
             if "user" in kinds:
                 prefix.append("--preserve-credentials")
             yield [*prefix, "--"], tuple(fds), {place.RUN_VARIABLE: str(self.call("run_id"))}

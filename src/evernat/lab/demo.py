@@ -26,7 +26,7 @@ FORWARDED = 8080
 out = Console(highlight=False, soft_wrap=True)
 
 
-class DemoFailed(Exception):
+class DemoError(Exception):
     """A step did not do what the story says."""
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="evernat-demo-") as directory, _lab(name) as lab:
             _story(lab, Path(directory))
-    except (DemoFailed, LabError) as error:
+    except (DemoError, LabError) as error:
         remedy = getattr(error, "remedy", "")
         out.print(
             f"[red]failed[/]    {escape(str(error))}" + (f"\n          {escape(remedy)}" if remedy else "")
@@ -89,7 +89,10 @@ def _story(lab: Lab, directory: Path) -> None:
     _check(
         "forward",
         f"internet → {public}:{FORWARDED} → client-a:80",
-        [until(lambda: (r := checks.forward(lab, public, FORWARDED, "client-a")).ok and r, 12) or checks.forward(lab, public, FORWARDED, "client-a")],
+        [
+            until(lambda: (r := checks.forward(lab, public, FORWARDED, "client-a")).ok and r, 12)
+            or checks.forward(lab, public, FORWARDED, "client-a")
+        ],
     )
     _kill(lab, run, public, holder)
     with out.status("destroy"):
@@ -110,13 +113,13 @@ def _kill(lab: Lab, run: _Cli, public: str, holder: str) -> None:
         begun = time.monotonic()
         lab.kill(holder, "power")
         if not until(lambda: not checks.tcp(lab, "client-a", public).ok, 5):
-            raise DemoFailed(f"{holder} was powered off and packets still pass")
+            raise DemoError(f"{holder} was powered off and packets still pass")
         if not until(lambda: checks.tcp(lab, "client-a", public).ok, 90):
-            raise DemoFailed(f"NAT did not come back within 90 s after {holder} was powered off")
+            raise DemoError(f"NAT did not come back within 90 s after {holder} was powered off")
         gap = time.monotonic() - begun
         healed = until(lambda: (g := run.gateway())["state"] == "ready" and g, 30)
     if not healed or healed["holder"] == holder or healed["public_address"] != public:
-        raise DemoFailed(f"after the kill the gateway is {healed}")
+        raise DemoError(f"after the kill the gateway is {healed}")
     _line(
         "kill",
         f"node powered off …  Auto Scaling launched {healed['holder']}…  "
@@ -150,7 +153,7 @@ class _Cli:
             check=False,
         )
         if shown.returncode:
-            raise DemoFailed(f"evernat {' '.join(words)}: {shown.stderr.strip() or shown.stdout.strip()}")
+            raise DemoError(f"evernat {' '.join(words)}: {shown.stderr.strip() or shown.stdout.strip()}")
         return json.loads(shown.stdout)
 
     def gateway(self) -> dict[str, Any]:
@@ -171,7 +174,7 @@ def _check(word: str, text: str, results: list[Result], *, named: bool = False) 
     _line(word, f"{text}  {' '.join(marks)}")
     for result in results:
         if not result.ok:
-            raise DemoFailed(f"{result.name}: {result.detail}")
+            raise DemoError(f"{result.name}: {result.detail}")
 
 
 if __name__ == "__main__":

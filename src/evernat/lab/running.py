@@ -18,7 +18,7 @@ import waitress
 
 from evernat.lab import addresses, control, place
 from evernat.lab.aws import client
-from evernat.lab.cloud import Cloud, build_network
+from evernat.lab.cloud import Cloud, Network, build_network, images
 from evernat.lab.computer import Computers
 from evernat.lab.control import Answer
 from evernat.lab.errors import LabError
@@ -49,7 +49,7 @@ class Running:
         self.profile = PROFILES[latency]
         self.phase = "starting"
         self.ended = threading.Event()
-        self.network: dict[str, Any] = {}
+        self.network: Network | None = None
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -65,6 +65,7 @@ class Running:
             profile=self.profile,
             log=log,
             host_command=lambda host: command("client", host),
+            system=images.system,
         )
         self.metadata = Metadata(self.cloud.world, self.cloud.credentials)
         self.servers = [
@@ -151,7 +152,7 @@ class Running:
                 "endpoint": self.endpoint,
                 "started": self.started,
                 "directory": str(self.directory),
-                "network": self.network,
+                "network": asdict(self.network) if self.network else None,
                 "hosts": sorted(hosts, key=lambda h: h["name"]),
                 "nodes": [self._node(world, i) for i in world.instances if not i.host],
                 "degraded": degraded(),

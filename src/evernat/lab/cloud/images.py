@@ -215,3 +215,9 @@ def get_by_path(region: Region, params: Params) -> Params:
     pattern = params.get("Path", "").rstrip("/") + "/*"
     names = [n for n in PARAMETERS if fnmatch.fnmatchcase(n, pattern)]
     return {"Parameters": [_parameter(region, n) for n in names]}
+
+
+def system(image_id: str) -> str:
+    """Which kind of system boots from an image: "al2023" (also for images nobody knows) or "debian"."""
+    image = BY_ID.get(image_id)
+    return "al2023" if image is None or image.owner == AMAZON[0] else "debian"
