@@ -14,6 +14,7 @@ from evernat.lab.cloud import (
     ec2_templates,
     iam_guards,
     images,
+    ssm,
     sts,
 )
 from evernat.lab.cloud.autoscaling import api_groups, api_hooks, api_instances, api_refresh
@@ -30,6 +31,7 @@ LOADED = (
     ec2_templates,
     iam_guards,
     images,
+    ssm,
     sts,
     api_groups,
     api_hooks,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from evernat.lab.cloud import ec2_tags
+from evernat.lab.cloud import ec2_tags, ssm
 from evernat.lab.cloud.errors import AwsError
 from evernat.lab.cloud.iam import Resource
 from evernat.lab.cloud.registry import Params, reads
@@ -36,15 +36,16 @@ def resources(region: Region, service: str, action: str, params: Params) -> tupl
         return _groups(region, params)
     if service == "ssm":
         names = params.get("Names") or ([params["Name"]] if params.get("Name") else [])
-        return tuple(Resource(_parameter_arn(region, n)) for n in names)
+        return tuple(_parameter(region, n) for n in names)
     if service == "iam" and params.get("RoleName"):
         return (Resource(f"arn:aws:iam::{region.account}:role/{params['RoleName']}"),)
     return ()
 
 
-def _parameter_arn(region: Region, name: str) -> str:
-    account = "" if name.startswith("/aws/") else region.account
-    return f"arn:aws:ssm:{region.name}:{account}:parameter/{name.lstrip('/')}"
+def _parameter(region: Region, name: str) -> Resource:
+    tags = ssm.tags(region, name).items()
+    context = {f"{service}:ResourceTag/{key}": value for service in ("aws", "ssm") for key, value in tags}
+    return Resource(ssm.arn(region, name), context)
 
 
 def _ec2_ids(region: Region, action: str, params: Params) -> Iterator[str]:
@@ -167,4 +168,9 @@ def refusal(service: str, action: str, caller: str, resource: str) -> AwsError:
         return AwsError(
             "UnauthorizedOperation", f"You are not authorized to perform this operation. {text}", 403
         )
-    return AwsError("AccessDenied", text, 403)
+    # The query protocol's code, and that of the JSON protocol (each service's common errors).
+    return (
+        AwsError("AccessDeniedException", text, 400)
+        if service == "ssm"
+        else AwsError("AccessDenied", text, 403)
+    )

@@ -31,3 +31,10 @@ class Call:
     def name(self) -> str:
         """The action as a policy names it, such as `ec2:AttachNetworkInterface`."""
         return f"{self.service}:{self.action}"
+
+
+def shown(action: str, params: dict[str, Any]) -> dict[str, Any]:
+    """A call's parameters as the log may keep them: without the secret of a SecureString."""
+    if action == "PutParameter" and params.get("Type") == "SecureString":
+        return params | {"Value": "***"}
+    return params

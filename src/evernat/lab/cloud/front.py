@@ -16,7 +16,7 @@ from moto.core.exceptions import ServiceException
 from waitress.channel import ClientDisconnected
 
 from evernat.lab.cloud import authorize, iam, moto_app, respond
-from evernat.lab.cloud.calls import Call
+from evernat.lab.cloud.calls import Call, shown
 from evernat.lab.cloud.errors import AwsError, ConnectionCut
 from evernat.lab.cloud.faults import Fault, as_error
 from evernat.lab.cloud.principals import Credentials
@@ -68,7 +68,8 @@ class Front:
         except AwsError as problem:
             self._cloud.log(f"refused a request: {problem}")
             return respond.error(problem, wire)
-        call = Call(time.time(), "user", "", request.service, request.action, request.params, request.source)
+        params = shown(request.action, request.params)
+        call = Call(time.time(), "user", "", request.service, request.action, params, request.source)
         self._cloud.record(call)
         try:
             return self._judge(request, call)

@@ -6,14 +6,12 @@ is the lab's own boot program, whatever the image.
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass
 from typing import Any
 
 from evernat.lab.cloud.errors import AwsError
 from evernat.lab.cloud.filters import apply, page, select
 from evernat.lab.cloud.registry import Params, handles
-from evernat.lab.cloud.resources import utc_now
 from evernat.lab.cloud.state import Region
 
 
@@ -161,60 +159,6 @@ def _described(image: Image) -> dict[str, Any]:
         "SriovNetSupport": "simple",
         "Tags": [],
     }
-
-
-def _parameter(region: Region, name: str) -> dict[str, Any] | None:
-    plain = name.split(":")[0] if name.startswith("/") else name
-    if plain in PARAMETERS:
-        return {
-            "Name": plain,
-            "Type": "String",
-            "Value": PARAMETERS[plain],
-            "Version": 1,
-            "LastModifiedDate": utc_now(),
-            "ARN": f"arn:aws:ssm:{region.name}::parameter{plain}",
-            "DataType": "text",
-        }
-    stored = region.ssm.get_parameters([name]).get(name)
-    if stored is None:
-        return None
-    return {
-        "Name": stored.name,
-        "Type": stored.parameter_type,
-        "Value": stored.value,
-        "Version": stored.version,
-        "LastModifiedDate": stored.last_modified_date,
-        "ARN": f"arn:aws:ssm:{region.name}:{region.account}:parameter/{stored.name.lstrip('/')}",
-        "DataType": stored.data_type,
-    }
-
-
-@handles("ssm", "GetParameter")
-def get_parameter(region: Region, params: Params) -> Params:
-    """A public parameter of an image, or one that was put."""
-    found = _parameter(region, params.get("Name", ""))
-    if found is None:
-        raise AwsError("ParameterNotFound", f"{params.get('Name')}")
-    return {"Parameter": found}
-
-
-@handles("ssm", "GetParameters")
-def get_parameters(region: Region, params: Params) -> Params:
-    """Several at once; unknown ones are listed apart."""
-    names: list[str] = params.get("Names") or []
-    found = {n: _parameter(region, n) for n in names}
-    return {
-        "Parameters": [p for p in found.values() if p],
-        "InvalidParameters": [n for n, p in found.items() if not p],
-    }
-
-
-@handles("ssm", "GetParametersByPath")
-def get_by_path(region: Region, params: Params) -> Params:
-    """The public parameters below a path."""
-    pattern = params.get("Path", "").rstrip("/") + "/*"
-    names = [n for n in PARAMETERS if fnmatch.fnmatchcase(n, pattern)]
-    return {"Parameters": [_parameter(region, n) for n in names]}
 
 
 def system(image_id: str) -> str:

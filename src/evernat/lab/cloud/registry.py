@@ -56,7 +56,8 @@ MOTO: dict[str, frozenset[str]] = {
         CreateServiceLinkedRole GetAccountSummary ListAccountAliases
     """),
     "ssm": _names("""
-        PutParameter DeleteParameter DeleteParameters DescribeParameters AddTagsToResource ListTagsForResource
+        PutParameter DeleteParameter DeleteParameters DescribeParameters
+        AddTagsToResource RemoveTagsFromResource ListTagsForResource
     """),
     "sts": frozenset(),
     "autoscaling": frozenset(),
