@@ -1,0 +1,248 @@
+"""The values a cluster node thinks in (`identity = "address"`). All are frozen.
+
+A gateway's *generation* is AWS's id of its address's association: single-valued, new with each association, never
+used again. Ids are compared for equality only. An *instance* is named by its id; all times are of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple, Optional, Union
+
+from .model import UNSEEN, Elements, Forward, Proof, Targets, Unknown
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Role(Enum):
+    """What this node is to one gateway; `elect.ALLOWED` says which may follow which."""
+
+    STARTING = "starting"  # this node could not forward yet
+    SYNCING = "syncing"  # it could, but knows not all connections yet
+    STANDBY = "standby"  # it could take the gateway at once
+    CLAIMING = "claiming"  # it asks AWS for the address
+    TAKING = (
+        "taking"  # the address is ours by AWS's record; routes follow, nothing is forwarded before the proof
+    )
+    HOLDING = "holding"
+    HANDING = "handing"  # closed and drained, offered to another node
+
+
+class Gateway(NamedTuple):
+    """A gateway as configured. `places`, in the file `index`: slot -> which of the node's private addresses it has there."""
+
+    name: str
+    address: str
+    home: str
+    standby: str
+    places: Mapping[str, int]
+    tables: tuple[str, ...]
+    clients: tuple[str, ...]
+    forwards: tuple[Forward, ...] = ()
+
+
+class Config(NamedTuple):
+    """/etc/evernat/agent.json, written by the bundle."""
+
+    stack: str
+    identity: str
+    slot: str
+    slots: tuple[str, ...]
+    gateways: tuple[Gateway, ...]
+    group: str
+    hook: str
+    key_parameter: str
+    port: int
+    probe: Optional[str]
+    version: str
+
+    @classmethod
+    def parse(cls, text: str) -> Config:
+        """Read the file's text; a missing or unknown key is a TypeError that names it."""
+        raw = json.loads(text)
+        for g in raw["gateways"]:
+            g["forwards"] = tuple(Forward(**{**f, "ports": tuple(f["ports"])}) for f in g["forwards"])
+            g["places"] = g.pop("index")
+        raw["gateways"] = tuple(Gateway(**g) for g in raw["gateways"])
+        return cls(**raw)
+
+    def mine(self) -> list[Gateway]:
+        """The gateways this node may ever hold."""
+        return [g for g in self.gateways if self.slot in (g.home, g.standby)]
+
+
+class Record(NamedTuple):
+    """AWS's record of a gateway's address. All empty but `public` when it is associated with nothing.
+
+    `at` is when a look for it *began*; the answer to Release or Take is a record as well, `at` when it came.
+    Whoever keeps records lets none replace one with a later `at`.
+    """
+
+    association: str
+    instance: str
+    interface: str
+    public: str
+    handover: str  # the operator's wish: `SLOT:NONCE`, or ""
+    at: float
+
+
+class Member(NamedTuple):
+    """An instance of the stack by AWS's record."""
+
+    instance: str
+    slot: str
+    address: str
+    state: str
+    launched: str
+
+
+class Members(NamedTuple):
+    """All instances of the stack that AWS lists, by id; `at` is when the look began."""
+
+    listed: Mapping[str, Member]
+    at: float
+
+
+class Beat(NamedTuple):
+    """The last heartbeat of a peer; `at` is when it arrived here."""
+
+    instance: str
+    slot: str
+    at: float
+    holds: Mapping[str, str] = NOTHING  # gateway -> generation
+    ready: frozenset[str] = frozenset()  # gateways it could take at once, connections and all
+    offers: Mapping[str, str] = NOTHING  # gateway -> the instance it is offered to, closed and drained
+    draining: bool = False  # it is about to go: offer it nothing
+
+
+class Route(NamedTuple):
+    """Whether a table's default route leads to us; `at` is when the look began or our ReplaceRoute was answered."""
+
+    here: bool
+    at: float
+
+
+class Seen(NamedTuple):
+    """One observation. `awake` is since when this process has been running without a stall or a jump of the clock."""
+
+    me: str
+    interface: str  # our only one
+    addresses: tuple[str, ...]  # its private addresses
+    awake: float
+    tools: str = ""  # why nft cannot be run yet, "" when it can
+    faults: tuple[str, ...] | Unknown = UNSEEN  # what the kernel lacks
+    checked: bool | Unknown = UNSEEN  # the interface's source/destination check
+    elements: Elements = frozenset()  # loaded in the maps
+    records: Mapping[str, Record] = MappingProxyType({})  # by gateway; what was never seen is not in here
+    members: Members | Unknown = UNSEEN
+    routes: Mapping[str, Route] = MappingProxyType({})  # by table; what was never seen is not in here
+    beats: Mapping[str, Beat] = MappingProxyType({})  # by instance; those of the dead stay
+    synced: frozenset[str] = (
+        frozenset()
+    )  # gateways whose connections we have, all of them, from the present holder
+    drained: frozenset[str] = frozenset()  # gateways whose standby has every connection of ours
+    proofs: Mapping[str, Proof] = MappingProxyType(
+        {}
+    )  # by gateway: the last answer from the internet to its address
+    targets: Targets | Unknown = UNSEEN
+    notice: str = ""  # why this node should give away what it holds: "stop", or what the spot market says
+    hook: str = ""  # the launch hook: "answered", "none" when AWS knew of none, "" before that
+    busy: frozenset[Action] = frozenset()  # actions under way, or failed a moment ago
+
+
+class Gate(NamedTuple):
+    """What a node remembers of one gateway."""
+
+    config: Gateway
+    role: Role = Role.STARTING
+    cause: str = "begun"
+    since: float = 0.0  # when the role began
+    record: Optional[Record] = None  # the last that was believed
+    changed: float = 0.0  # since when it shows this generation, or none
+    last: Optional[Record] = None  # the last one believed that showed somebody
+    past: Mapping[str, float] = MappingProxyType(
+        {}
+    )  # generations that ended, and when we knew: a look may be stale
+    target: str = ""  # CLAIMING: the generation to end
+    to: str = ""  # HANDING: the instance it is offered to
+    offered: bool = False  # HANDING: closed and drained, the other may take it
+    suspect: float = 0.0  # since when its holder is under suspicion, 0 when it is not
+    home: float = 0.0  # since when its home node could have it back, 0 when it could not
+    until: float = 0.0  # no claim and no handover before that
+    losses: int = 0  # how often another owner was seen, in short order
+    nonce: str = ""  # the operator's last wish that was acted upon
+    taken: float = 0.0  # when it was last taken, 0 when it was found here at the start
+    why: str = ""  # and why
+
+
+class State(NamedTuple):
+    """All a node remembers from one step to the next."""
+
+    config: Config
+    gates: Mapping[str, Gate]
+    begun: float
+    leaving: float = 0.0  # since when it is being stopped
+    targets: Targets = MappingProxyType({})
+
+
+class Probe(NamedTuple):
+    """Ask a silent peer for an immediate answer."""
+
+    instance: str
+
+
+class Check(NamedTuple):
+    """Turn the interface's source/destination check off."""
+
+
+class Prepare(NamedTuple):
+    """Make the kernel route and translate; the elements say for which gateways."""
+
+    elements: Elements
+
+
+class Update(NamedTuple):
+    """Replace the map elements that changed."""
+
+    elements: Elements
+
+
+class Release(NamedTuple):
+    """End an association: it succeeds for one of several who try. Success is a Record of nobody's."""
+
+    gateway: str
+    association: str
+
+
+class Take(NamedTuple):
+    """Associate the address with us; refused when it has an association. Success is a Record of ours."""
+
+    gateway: str
+
+
+class Point(NamedTuple):
+    """Lead a table's default route to us. Success is a Route."""
+
+    table: str
+
+
+class Drain(NamedTuple):
+    """Wait until the standby has every connection (`Seen.drained`)."""
+
+    gateway: str
+
+
+class Complete(NamedTuple):
+    """Answer the launch hook: CONTINUE or ABANDON."""
+
+    result: str
+
+
+class Leave(NamedTuple):
+    """End the process."""
+
+
+Action = Union[Probe, Check, Prepare, Update, Release, Take, Point, Drain, Complete, Leave]
