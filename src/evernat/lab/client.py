@@ -18,8 +18,8 @@ from typing import Any, Literal
 from evernat.lab import control, place
 from evernat.lab.errors import LabError
 
-KillHow = Literal["power", "network", "agent", "terminate"]
-KILL_WAYS: tuple[KillHow, ...] = ("power", "network", "agent", "terminate")
+KillHow = Literal["power", "network", "partition", "api", "agent", "terminate"]
+KILL_WAYS: tuple[KillHow, ...] = ("power", "network", "partition", "api", "agent", "terminate")
 _TOOLS = ("nft", "ip", "nsenter", "setpriv")
 
 
@@ -115,8 +115,20 @@ class Lab:
             return subprocess.Popen([*prefix, *command], pass_fds=fds, env=os.environ | variables, **options)
 
     def kill(self, node: str, how: KillHow) -> None:
-        """Break a node: pull the plug, cut its network, kill its agent, or terminate it through the API."""
+        """Break a node: pull the plug, cut all its network or a part of it, kill its agent, or terminate it."""
         self.call("kill", node=node, how=how)
+
+    def mend(self, node: str) -> None:
+        """Give a node its whole network back."""
+        self.call("mend", node=node)
+
+    def spot(self, node: str, notice: Literal["interrupt", "rebalance"], seconds: float = 120.0) -> None:
+        """Give a spot interruption notice (the node is terminated after `seconds`) or a rebalance recommendation."""
+        self.call("spot", node=node, notice=notice, seconds=seconds)
+
+    def stall(self, node: str, seconds: float) -> None:
+        """Stop a node's programs for a while; its kernel goes on forwarding."""
+        self.call("stall", node=node, seconds=seconds)
 
 
 def up(

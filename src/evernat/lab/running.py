@@ -123,6 +123,9 @@ class Running:
             "environment": self.environment,
             "enter": self.enter,
             "kill": self.kill,
+            "mend": self.mend,
+            "disturb": self.disturb,
+            "stall": self.stall,
             "reboot": self.reboot,
             "fault": self.fault,
             "clear_faults": self.clear_faults,
@@ -169,6 +172,7 @@ class Running:
             "state": instance.state,
             "powered": instance.powered,
             "connected": instance.connected,
+            "troubles": _troubles(instance),
             "boots": instance.boots,
             "type": instance.instance_type,
             "zone": instance.zone,
@@ -228,6 +232,8 @@ class Running:
         ways: dict[str, Callable[[str], Any]] = {
             "power": self.cloud.pull_plug,
             "network": self.cloud.cut_network,
+            "partition": lambda i: self.cloud.disturb(i, parted=1000),
+            "api": lambda i: self.cloud.disturb(i, api=False),
             "agent": self.computers.kill_unit,
             "terminate": lambda i: self.client("ec2").terminate_instances(InstanceIds=[i]),
         }
@@ -235,6 +241,31 @@ class Running:
             raise LabError(f"--how {how!r} is not known", f"use one of {', '.join(ways)}")
         ways[how](instance.id)
         return Answer({"id": instance.id, "how": how})
+
+    def mend(self, node: str) -> Answer:
+        """Give a node its whole network back."""
+        instance = self._instance(node)
+        log(f"mend {instance.id}")
+        self.cloud.mend_network(instance.id)
+        return Answer({"id": instance.id})
+
+    def disturb(self, node: str, lossy: float | None = None, parted: float | None = None) -> Answer:
+        """Lose a share (0 to 1) of a node's packets, or of those between it and other nodes."""
+        instance = self._instance(node)
+        log(f"disturb {instance.id}: lossy {lossy}, parted {parted}")
+        self.cloud.disturb(instance.id, lossy=_per_mille(lossy), parted=_per_mille(parted))
+        return Answer({"id": instance.id})
+
+    def stall(self, node: str, seconds: float) -> Answer:
+        """Stop a node's programs for a while."""
+        instance = self._instance(node)
+        if self.computers.pid(instance.id) is None:
+            raise LabError(
+                f"{node} has no programs that could be stopped", "evernat lab status  shows who runs"
+            )
+        log(f"stall {instance.id} for {seconds} s")
+        self.computers.stall(instance.id, seconds)
+        return Answer({"id": instance.id})
 
     def reboot(self, node: str) -> Answer:
         """Reboot through the API."""
@@ -251,9 +282,12 @@ class Running:
         return Answer(None)
 
     def clear_faults(self) -> Answer:
-        """Take all faults away."""
+        """Take all faults of the API and of the network away."""
         self.cloud.faults.clear()
         self.fabric.set_path_mtu(1500)
+        for instance in self.cloud.world().instances:
+            if not (instance.connected and instance.api) or instance.lossy or instance.parted:
+                self.cloud.mend_network(instance.id)
         return Answer(None)
 
     def path_mtu(self, mtu: int) -> Answer:
@@ -270,10 +304,18 @@ class Running:
         path = self.computers.console(self._instance(node).id)
         return Answer(path.read_text(errors="replace") if path.exists() else "")
 
-    def spot(self, node: str, notice: str) -> Answer:
-        """Give a node a spot interruption notice (`interrupt`) or a rebalance recommendation (`rebalance`)."""
+    def spot(self, node: str, notice: str, seconds: float = 120.0) -> Answer:
+        """Give a node a spot interruption notice (terminated after `seconds`) or a rebalance recommendation."""
         instance = self._instance(node)
-        (self.cloud.interrupt_spot if notice == "interrupt" else self.cloud.recommend_rebalance)(instance.id)
+        if notice not in ("interrupt", "rebalance"):
+            raise LabError(f"--notice {notice!r} is not known", "use interrupt or rebalance")
+        if not instance.spot:
+            raise LabError(f"{instance.id} is not a spot instance", "set  use_spot = true  in evernat.toml")
+        log(f"spot {instance.id}: {notice}")
+        if notice == "interrupt":
+            self.cloud.interrupt_spot(instance.id, seconds)
+        else:
+            self.cloud.recommend_rebalance(instance.id)
         return Answer({"id": instance.id})
 
     def close(self) -> None:
@@ -285,6 +327,26 @@ class Running:
         self.internet.terminate()
         self.internet.wait(5)
         self.fabric.close()
+
+
+def _per_mille(share: float | None) -> int | None:
+    if share is not None and not 0 <= share <= 1:
+        raise LabError(f"a share of packets is from 0 to 1, not {share}", "0.05 is five of a hundred packets")
+    return None if share is None else round(share * 1000)
+
+
+def _troubles(instance: Instance) -> list[str]:
+    """What was done to an instance on purpose, in words."""
+    said = {
+        "without power": not instance.powered,
+        "network cut": not instance.connected,
+        "no API": not instance.api,
+        f"{instance.lossy / 10:g} % of packets lost": instance.lossy,
+        f"{instance.parted / 10:g} % of packets to other nodes lost": instance.parted,
+        "spot notice": instance.spot_action,
+        "rebalance": instance.rebalance,
+    }
+    return [words for words, holds in said.items() if holds]
 
 
 def serve(app: Any, sockets: list[socket.socket], threads: int) -> Any:

@@ -119,6 +119,12 @@ class Instance:
     boots: int = 1
     powered: bool = True
     connected: bool = True
+    lossy: int = 0
+    """Of a thousand packets on its cables so many are lost."""
+    parted: int = 0
+    """Of a thousand packets between it and other instances (hosts of the lab aside) so many are lost."""
+    api: bool = True
+    """False: nothing passes between it and the AWS API's address, where the lab's /checkip answers as well."""
     host: str = ""
     user_data: bytes = b""
     tags: tuple[tuple[str, str], ...] = ()

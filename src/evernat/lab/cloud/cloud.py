@@ -208,11 +208,33 @@ class Cloud:
 
         self._change(instance_id, cut)
 
+    def disturb(
+        self,
+        instance_id: str,
+        *,
+        lossy: int | None = None,
+        parted: int | None = None,
+        api: bool | None = None,
+    ) -> None:
+        """Make a machine's network bad in ways that status checks do not see; None leaves as it is.
+
+        `lossy`: per mille of all its packets; `parted`: per mille of those to and from other instances; `api`: whether
+        it reaches the AWS API.
+        """
+
+        def change(_region: Region, machine: Machine) -> None:
+            machine.lossy = machine.lossy if lossy is None else lossy
+            machine.parted = machine.parted if parted is None else parted
+            machine.api = machine.api if api is None else api
+
+        self._change(instance_id, change)
+
     def mend_network(self, instance_id: str) -> None:
-        """The cables are back."""
+        """The cables are back, and nothing disturbs what they carry."""
 
         def mend(region: Region, machine: Machine) -> None:
-            machine.connected = True
+            machine.connected = machine.api = True
+            machine.lossy = machine.parted = 0
             ec2_state.trouble(region, machine)
 
         self._change(instance_id, mend)

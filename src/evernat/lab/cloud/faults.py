@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import threading
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from evernat.lab.cloud.errors import AwsError
 
@@ -34,12 +34,22 @@ STATUSES = {
     "InsufficientInstanceCapacity": 500,
 }
 
-Kind = Literal["error", "throttle", "drop-before", "drop-after", "delay"]
+Kind = Literal["error", "throttle", "drop-before", "drop-after", "delay", "late", "stale"]
+
+PLAIN: dict[str, Kind] = {
+    "throttle": "throttle",
+    "drop-before": "drop-before",
+    "drop-after": "drop-after",
+    "delay": "delay",
+    "late": "late",
+    "stale": "stale",
+}
+"""Every kind that is not an error code of AWS."""
 
 
 @dataclass
 class Fault:
-    """One fault: on calls that match `action`, skip `nth - 1` of them, then strike `times` of them."""
+    """One fault: on calls that match `action`, skip `nth - 1` of them, then strike `times` of them (-1: all)."""
 
     action: str
     kind: Kind
@@ -50,6 +60,13 @@ class Fault:
     principal: str = "*"
     seen: int = 0
     struck: int = 0
+    kept: dict[str, Any] = field(default_factory=dict)
+    """Of a `stale` fault: what each read was answered first."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether it has struck as often as it should."""
+        return 0 <= self.times <= self.struck
 
     def matches(self, service: str, action: str, principal: str) -> bool:
         """Whether a call is meant: by `Action` or `service:Action`, with shell patterns."""
@@ -82,19 +99,15 @@ class Faults:
         """Strike calls of `action` ("RunInstances", "ec2:*", "*").
 
         `kind`: an error code of AWS, or `throttle`, `drop-before` (the connection is cut and nothing happened),
-        `drop-after` (it happened, then the connection is cut), `delay` (by `seconds`). `nth`: 1 is the next call.
-        `principal`: pattern of the caller ("user", or an instance id).
+        `drop-after` (it happened, then the connection is cut), `delay` (it happens after `seconds`), `late` (it happens
+        at once, the answer comes after `seconds`), `stale` (a read is answered as it was the first time it was asked
+        in this way; strikes no write). `times`: -1 is for ever. `nth`: 1 is the next call. `principal`: pattern of the
+        caller ("user", or an instance id).
         """
-        known: dict[str, Kind] = {
-            "throttle": "throttle",
-            "drop-before": "drop-before",
-            "drop-after": "drop-after",
-            "delay": "delay",
-        }
         fault = Fault(
             action=action,
-            kind=known.get(kind, "error"),
-            code="" if kind in known else kind,
+            kind=PLAIN.get(kind, "error"),
+            code="" if kind in PLAIN else kind,
             seconds=seconds,
             times=times,
             nth=nth,
@@ -132,7 +145,7 @@ class Faults:
                 if not fault.matches(service, action, principal):
                     continue
                 fault.seen += 1
-                if hit is None and fault.seen >= fault.nth and fault.struck < fault.times:
+                if hit is None and fault.seen >= fault.nth and not fault.spent:
                     fault.struck += 1
                     hit = fault
             return hit

@@ -101,9 +101,7 @@ class Front:
             cloud.sleep(delay)
         with cloud.lock:
             answer = self._perform(request, call, credentials)
-        if fault and fault.kind == "drop-after":
-            raise ConnectionCut
-        return answer
+        return _after(fault, call, answer, cloud.sleep) if fault else answer
 
     def _perform(self, request: ApiRequest, call: Call, credentials: Credentials | None) -> Answer:
         cloud = self._cloud
@@ -148,6 +146,17 @@ def _before(fault: Fault, call: Call) -> None:
     if fault.kind == "drop-before":
         call.error = "dropped"
         raise ConnectionCut
+
+
+def _after(fault: Fault, call: Call, answer: Answer, sleep: Callable[[float], None]) -> Answer:
+    if fault.kind == "drop-after":
+        raise ConnectionCut
+    if fault.kind == "late":
+        sleep(fault.seconds)
+    if fault.kind == "stale" and reads(call.action):
+        # AWS's API is eventually consistent: what was just written may not be seen (EC2 API reference).
+        return fault.kept.setdefault(f"{call.principal} {call.name} {call.params}", answer)  # type: ignore[no-any-return]
+    return answer
 
 
 def _dispatch(region: Region, request: ApiRequest) -> Answer:

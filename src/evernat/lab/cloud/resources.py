@@ -153,6 +153,10 @@ class Machine:
     plugged_in: bool = True
     """False once somebody pulled the plug."""
     connected: bool = True
+    lossy: int = 0
+    parted: int = 0
+    api: bool = True
+    """The last three: see `world.Instance`."""
     healthy: bool = True
     """What the status checks say."""
     trouble: int = 0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from evernat.lab.computer import stall
 from evernat.lab.computer.box import Box, place_for_files, remove_tree
 from evernat.lab.computer.guest import kernel
 from evernat.lab.computer.host import HostMachine
@@ -103,6 +104,12 @@ class Computers:
         slot = self._slots.get(instance_id)
         if slot:
             slot.machine.kill_unit(unit)
+
+    def stall(self, instance_id: str, seconds: float) -> None:
+        """Stop all programs of an instance for a while; one that does not run is left alone."""
+        first = self.pid(instance_id)
+        if first is not None:
+            stall.stall(first, seconds)
 
     def console(self, instance_id: str) -> Path:
         """What the instance wrote to its console, over all its boots. It stays after its end, until `close`."""

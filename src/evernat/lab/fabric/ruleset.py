@@ -7,7 +7,8 @@ The way of a packet:
 
 ```
 prerouting   cable cut? - from the internet: public -> private, also inside ICMP errors - source check
-forward      hole? - egress rules of the sender's groups - destination check - ingress rules of the receiver's groups
+forward      hole? - lost on purpose? - egress rules of the sender's groups - destination check - ingress rules of the
+             receiver's groups
 postrouting  to the internet: private -> public, also inside ICMP errors; without a public address: dropped
 ```
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evernat.lab.addresses import METADATA
+from evernat.lab.addresses import API_HOST, METADATA
 from evernat.lab.fabric import groups
 from evernat.lab.fabric.layout import HOLE, IGW, ROUTER_ADDRESS
 from evernat.lab.fabric.nftables import TABLE, Holder, Ruleset
@@ -34,6 +35,8 @@ REASONS = (
     "group_ingress",
     "group_egress",
     "router",
+    "lost",
+    "no_api",
 )
 """Why packets are dropped; each is a counter."""
 
@@ -49,6 +52,10 @@ _HOLDERS = {
     "to_public": Holder("map", "type ipv4_addr : ipv4_addr"),
     "egress": Holder("map", "type ifname : verdict"),
     "ingress": Holder("map", "type ifname : verdict"),
+    "lossy": Holder("map", "type ifname : verdict"),
+    "parted": Holder("map", "type ifname : verdict"),
+    "nodes": Holder("set", "type ifname"),
+    "no_api": Holder("set", "type ifname"),
     "hops": Holder("map", "typeof meta oifname : ip ttl"),
 }
 
@@ -90,11 +97,22 @@ table {TABLE} {{
         type filter hook output priority filter; policy accept;
         ip saddr {METADATA} jump answer_ttl
     }}
+    chain faults {{
+        iifname vmap @lossy
+        oifname vmap @lossy
+        iifname @no_api ip daddr {API_HOST} counter name no_api drop
+        oifname @no_api ip saddr {API_HOST} counter name no_api drop
+        iifname != @nodes return
+        oifname != @nodes return
+        iifname vmap @parted
+        oifname vmap @parted
+    }}
     chain forward {{
         type filter hook forward priority filter; policy accept;
         oifname {HOLE} ip daddr @vpc counter name no_such_address drop
         oifname {HOLE} counter name no_route drop
         oifname @cut counter name disconnected drop
+        jump faults
         iifname vmap @egress
         oifname {IGW} accept
         oifname != @unchecked oifname . ip daddr != @owned counter name not_owner drop
@@ -134,13 +152,26 @@ def render(world: World, ports: Mapping[str, Port]) -> Ruleset:
         "to_public": {f"{private} : {public}" for private, public in to_public.items()},
         "egress": {f"{name} : jump {groups.chain_name('out', held)}" for name, held in grouped},
         "ingress": {f"{name} : jump {groups.chain_name('in', held)}" for name, held in grouped},
+        "lossy": {f'"{port.name}" : jump {_lose(port.lossy)}' for port in plugged if port.lossy},
+        "parted": {f'"{port.name}" : jump {_lose(port.parted)}' for port in plugged if port.parted},
+        "nodes": {f'"{port.name}"' for port in plugged if port.node},
+        "no_api": {f'"{port.name}"' for port in plugged if not port.api},
         "hops": {f'"{port.name}" : {port.hops}' for port in plugged},
     }
     holders = {
         name: Holder(holder.kind, holder.declaration, frozenset(elements[name]))
         for name, holder in _HOLDERS.items()
     }
-    return Ruleset({**holders, **groups.members(world)}, groups.chains(world, {held for _, held in grouped}))
+    chains = groups.chains(world, {held for _, held in grouped})
+    for share in ({port.lossy for port in plugged} | {port.parted for port in plugged}) - {0}:
+        which = f"numgen random mod 1000 < {share} " if share < 1000 else ""
+        chains[_lose(share)] = (f"{which}counter name lost drop",)
+    return Ruleset({**holders, **groups.members(world)}, chains)
+
+
+def _lose(share: int) -> str:
+    """The chain that drops so many of a thousand packets."""
+    return f"lose_{share}"
 
 
 def _mapping(world: World) -> dict[str, str]:
