@@ -115,7 +115,7 @@ def status(name: Name = "lab", as_json: AsJson = False) -> None:
         header_style="dim",
     )
     for node in value["nodes"]:
-        broken = "" if node["powered"] and node["connected"] else " [red](broken)[/]"
+        broken = f" [red]({', '.join(node['troubles'])})[/]" if node["troubles"] else ""
         kind = node["type"] + (" spot" if node["spot"] else "")
         nodes.add_row(
             node["id"], node["state"] + broken, node["zone"], kind, node["private_address"],
@@ -198,9 +198,46 @@ def kill(
     name: Name = "lab",
     as_json: AsJson = False,
 ) -> None:
-    """Break a node: pull its plug, cut its network, kill its agent, or terminate it through the API."""
+    """Break a node: pull its plug, cut all its network or a part of it, kill its agent, or terminate it.
+
+    partition: nodes do not hear each other, everything else passes. api: the node does not reach the AWS API.
+    """
     value = Lab(place.check_name(name)).call("kill", node=node, how=how)
     _done(as_json, value, f"{value['id']}: {how}")
+
+
+@app.command()
+def mend(node: Node, name: Name = "lab", as_json: AsJson = False) -> None:
+    """Give a node its whole network back."""
+    value = Lab(place.check_name(name)).call("mend", node=node)
+    _done(as_json, value, f"{value['id']}: mended")
+
+
+@app.command()
+def spot(
+    node: Node,
+    notice: Annotated[
+        str, typer.Option(help="interrupt (two minutes' notice, then it is terminated) or rebalance.")
+    ] = "interrupt",
+    seconds: Annotated[float, typer.Option(help="From the notice to the end.")] = 120.0,
+    name: Name = "lab",
+    as_json: AsJson = False,
+) -> None:
+    """Tell a spot node that it will be taken away."""
+    value = Lab(place.check_name(name)).call("spot", node=node, notice=notice, seconds=seconds)
+    _done(as_json, value, f"{value['id']}: {notice}")
+
+
+@app.command()
+def stall(
+    node: Node,
+    seconds: Annotated[float, typer.Argument(help="How long.")],
+    name: Name = "lab",
+    as_json: AsJson = False,
+) -> None:
+    """Stop a node's programs for a while, as if its clock jumped; its kernel goes on forwarding."""
+    value = Lab(place.check_name(name)).call("stall", node=node, seconds=seconds)
+    _done(as_json, value, f"{value['id']}: stalled for {seconds:g} s")
 
 
 @app.command()
@@ -221,9 +258,16 @@ def fault(
     name: Name = "lab",
     action: Annotated[str, typer.Option(help="API action that fails, e.g. AttachNetworkInterface.")] = "",
     kind: Annotated[
-        str, typer.Option(help="AWS error code, or throttle, drop-before, drop-after, delay=SECONDS.")
+        str,
+        typer.Option(
+            help="AWS error code, or throttle, drop-before, drop-after, stale, delay=SECONDS, late=SECONDS."
+        ),
     ] = "throttle",
-    times: Annotated[int, typer.Option(help="How often.")] = 1,
+    times: Annotated[int, typer.Option(help="How often; -1 is for ever.")] = 1,
+    caller: Annotated[str, typer.Option(help="Only calls of this instance id, or `user`.")] = "*",
+    node: Annotated[str, typer.Option(help="The node that --loss and --peer-loss are for.")] = "",
+    loss: Annotated[float, typer.Option(help="Share of the node's packets that get lost, 0 to 1.")] = -1,
+    peer_loss: Annotated[float, typer.Option(help="The same, only between it and other nodes.")] = -1,
     path_mtu: Annotated[int, typer.Option(help="Narrow the path on the internet to this many bytes.")] = 0,
     stuck_interface: Annotated[
         float, typer.Option(help="Seconds an interface stays in use on a dead instance.")
@@ -235,11 +279,25 @@ def fault(
     if clear:
         lab.call("clear_faults")
     if action:
-        lab.call("fault", action=action, kind=kind, times=times)
+        what, _, seconds = kind.partition("=")
+        lab.call(
+            "fault", action=action, kind=what, times=times, principal=caller, seconds=_seconds(kind, seconds)
+        )
+    if loss >= 0 or peer_loss >= 0:
+        shares = {"lossy": loss, "parted": peer_loss}
+        lab.call("disturb", node=node, **{what: share for what, share in shares.items() if share >= 0})
     if path_mtu:
         lab.call("path_mtu", mtu=path_mtu)
     if stuck_interface >= 0:
         lab.call("fault", interface_release=stuck_interface)
-    if not (clear or action or path_mtu or stuck_interface >= 0):
+    if not (clear or action or path_mtu or max(stuck_interface, loss, peer_loss) >= 0):
         raise LabError("no fault was named", "see  evernat lab fault --help")
     out.print("done")
+
+
+def _seconds(kind: str, text: str) -> float:
+    """The number behind `delay=`; none is none."""
+    try:
+        return float(text or 0)
+    except ValueError:
+        raise LabError(f"--kind {kind!r} does not end in seconds", "for example  --kind delay=2.5") from None

@@ -128,6 +128,7 @@ class Running:
             "stall": self.stall,
             "reboot": self.reboot,
             "fault": self.fault,
+            "faults": self.faults,
             "clear_faults": self.clear_faults,
             "path_mtu": self.path_mtu,
             "calls": self.calls,
@@ -280,6 +281,12 @@ class Running:
         else:
             self.cloud.faults.add(**fault)
         return Answer(None)
+
+    def faults(self) -> Answer:
+        """The faults of API calls that have not struck as often as they should."""
+        kept = ("action", "kind", "code", "seconds", "times", "struck", "principal")
+        found = [f for f in self.cloud.faults.listed if not f.spent]
+        return Answer([{name: getattr(fault, name) for name in kept} for fault in found])
 
     def clear_faults(self) -> Answer:
         """Take all faults of the API and of the network away."""
