@@ -1,0 +1,380 @@
+"""What a simulated node's loop does besides deciding: looks, and actions with their consequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from evernat.agent import elect
+from evernat.agent.cluster_model import (
+    Action,
+    Beat,
+    Check,
+    Complete,
+    Drain,
+    Leave,
+    Member,
+    Members,
+    Point,
+    Prepare,
+    Probe,
+    Record,
+    Release,
+    Route,
+    Take,
+    Update,
+)
+from evernat.agent.model import Proof
+from evernat.scenario.air import DELAY
+from evernat.scenario.cloud import Association, Refused, Unanswered
+
+if TYPE_CHECKING:
+    from evernat.scenario.node import Node
+
+DOZE = 0.5
+"""Seconds between two rounds of the loop when nothing happens: saves most of the work, and changes nothing."""
+
+TURN = 0.05
+"""Seconds between two rounds when something does."""
+
+NOTICED = 1.5
+"""Seconds after which the silence of a peer is nothing new."""
+
+SYNC = 0.15
+"""Seconds a full copy of the flows takes."""
+
+DRAIN = 0.02
+"""Seconds until the standby has the last change."""
+
+AGAIN = 0.5
+"""Seconds until what failed may be tried again."""
+
+STOP_LIMIT = 20.0
+"""Seconds systemd gives the agent to leave."""
+
+
+def look(node: Node) -> None:
+    """Bring in what needs no asking, and ask for what is due."""
+    world, seen = node.world, node.seen
+    now = world.now
+    node.pace = DOZE
+    beats: dict[str, Beat] = {}
+    for speaker, one in node.ears.items():
+        one.listen(now)
+        if one.content is not None:
+            beats[speaker] = one.content._replace(at=one.heard_at)
+            if not one.steady and node.local - one.heard_at < NOTICED:
+                node.pace = TURN
+    node.seen = seen._replace(
+        beats=beats,
+        elements=node.loaded or frozenset(),
+        synced=_synced(node),
+    )
+    assert node.state is not None
+    for name, period in elect.looks(node.state, node.local).items():
+        if now - node.looked.get(name, -1e9) >= period:
+            node.looked[name] = now
+            _look(node, name)
+        node.pace = min(node.pace, period)
+
+
+def _look(node: Node, name: str) -> None:
+    if name in READS:
+        _ask(node, name, READS[name])
+    elif name == "faults":
+        node.seen = node.seen._replace(
+            faults=() if node.loaded is not None else ("the rules are not loaded",)
+        )
+    elif name == "notice":
+        node.seen = node.seen._replace(notice=node.notice)
+
+
+def _synced(node: Node) -> frozenset[str]:
+    """Gateways whose flows are all here. Copying goes on while both can talk."""
+    world, state = node.world, node.state
+    assert state is not None
+    for name in state.gates:
+        holder = world.cloud.holder(name)
+        speaker = world.nodes.get(holder)
+        copy = node.copies.get(name)
+        if speaker is None or speaker is node or (copy and copy[0] == holder):
+            continue
+        if speaker.speaks and world.talk(node, speaker):
+            node.copies[name] = (holder, world.now + SYNC)
+    if world.now < node.lagging:
+        return frozenset()
+    return frozenset(name for name, (_, complete) in node.copies.items() if world.now >= complete)
+
+
+def _ask(node: Node, name: str, read: Callable[[Node, float], Any]) -> None:
+    """One look, in the background; what it shows is of the time it was asked, as far as the agent knows."""
+    asked, process = node.local, node.process
+
+    def answer(result: Any) -> None:
+        if node.process != process:
+            return
+        if isinstance(result, (Refused, Unanswered)):
+            node.world.later(AGAIN, _forget, node, name)
+        else:
+            TAKE_IN[name](node, result, asked)
+            node.wake()
+
+    node.world.call(node, name, lambda now: read(node, now - node.world.cloud.stale), answer)
+
+
+def _forget(node: Node, name: str) -> None:
+    node.looked.pop(name, None)
+
+
+def _records(node: Node, now: float) -> dict[str, tuple[Association | None, str]]:
+    cloud = node.world.cloud
+    return {g.name: (cloud.owners[g.name].at(now), cloud.wishes[g.name].at(now)) for g in node.config.mine()}
+
+
+def _take_records(node: Node, found: dict[str, tuple[Association | None, str]], asked: float) -> None:
+    for gateway, (owner, wish) in found.items():
+        keep(node, gateway, owner, asked, wish)
+
+
+def keep(node: Node, gateway: str, owner: Association | None, at: float, wish: str | None = None) -> None:
+    """A record came in; an older one never replaces a younger."""
+    old = node.seen.records.get(gateway)
+    if old and old.at > at:
+        return
+    public = node.world.layout.public(gateway)
+    wish = wish if wish is not None else (old.handover if old else "")
+    association, interface, instance = (owner.id, owner.interface, owner.instance) if owner else ("", "", "")
+    made = Record(association, instance, interface, public, wish, at)
+    node.seen = node.seen._replace(records={**node.seen.records, gateway: made})
+
+
+def _members(node: Node, now: float) -> dict[str, Member]:
+    found = {}
+    for instance, history in node.world.cloud.instances.items():
+        one = history.at(now) if now >= history.times[0] else None
+        if one and one.state in ("pending", "running"):
+            other = node.world.nodes[instance]
+            found[instance] = Member(
+                instance, one.slot, other.addresses[0], one.state, f"{other.launched + 1000:09.3f}"
+            )
+    return found
+
+
+def _take_members(node: Node, found: dict[str, Member], asked: float) -> None:
+    node.seen = node.seen._replace(members=Members(found, asked))
+
+
+def _routes(node: Node, now: float) -> dict[str, bool]:
+    routes = node.world.cloud.routes
+    return {t: routes[t].at(now) == node.interface for g in node.config.mine() for t in g.tables}
+
+
+def _take_routes(node: Node, found: dict[str, bool], asked: float) -> None:
+    kept = dict(node.seen.routes)
+    for table, here in found.items():
+        if table not in kept or kept[table].at <= asked:
+            kept[table] = Route(here, asked)
+    node.seen = node.seen._replace(routes=kept)
+
+
+def _checked(node: Node, _: float) -> bool:
+    return node.checked
+
+
+def _take_checked(node: Node, found: bool, _: float) -> None:
+    node.seen = node.seen._replace(checked=found)
+
+
+def _proof(node: Node, _: float) -> dict[str, str]:
+    """What the internet answers to the addresses that lead here now: for the others there is no answer."""
+    world = node.world
+    return {
+        g.name: world.layout.public(g.name)
+        for g in node.config.mine()
+        if world.cloud.holder(g.name) == node.id and node.loaded is not None
+    }
+
+
+def _take_proof(node: Node, found: dict[str, str], _: float) -> None:
+    proofs = {name: Proof(address, node.local) for name, address in found.items()}
+    node.seen = node.seen._replace(proofs={**node.seen.proofs, **proofs})
+
+
+READS: dict[str, Callable[[Node, float], Any]] = {
+    "records": _records,
+    "members": _members,
+    "routes": _routes,
+    "checked": _checked,
+    "proofs": _proof,
+}
+TAKE_IN: dict[str, Callable[[Node, Any, float], None]] = {
+    "records": _take_records,
+    "members": _take_members,
+    "routes": _take_routes,
+    "checked": _take_checked,
+    "proofs": _take_proof,
+}
+
+
+# -- actions ----------------------------------------------------------------------------------------------------------
+
+
+def act(node: Node, action: Action) -> None:
+    """Do it; while it is under way, and a moment after it failed, it is busy."""
+    ACTS[type(action)](node, action)
+
+
+def _write(
+    node: Node, action: Action, effect: Callable[[float], Any], done: Callable[[Any], None], text: str = ""
+) -> None:
+    """A call that changes something."""
+    world, process = node.world, node.process
+    if text:
+        world.say(f"{node.slot} asks for {text}")
+    _busy(node, action, True)
+
+    def free() -> None:
+        if node.process == process:
+            _busy(node, action, False)
+            node.wake()
+
+    def answer(result: Any) -> None:
+        if node.process != process:
+            return
+        node.looked.clear()  # what was seen before is of another time
+        if isinstance(result, (Refused, Unanswered)):
+            what = result.code if isinstance(result, Refused) else "no answer"
+            if text:
+                world.say(f"{node.slot} hears of {text}: {what}")
+            world.later(AGAIN, free)
+        else:
+            done(result)
+            free()
+
+    world.call(node, type(action).__name__.lower(), effect, answer)
+
+
+def _busy(node: Node, action: Action, busy: bool) -> None:
+    now = node.seen.busy
+    node.seen = node.seen._replace(busy=now | {action} if busy else now - {action})
+
+
+def _probe(node: Node, action: Probe) -> None:
+    world, there = node.world, node.world.nodes.get(action.instance)
+
+    def answer() -> None:
+        ear = world.ears[node.id, action.instance]
+        if there and there.speaks and ear.up and world.random.random() >= ear.loss:
+            ear.content, ear.heard_at = there.beat, node.local
+            node.wake()
+
+    if there and there is not node and world.talk(node, there):
+        world.later(2 * DELAY, answer)
+
+
+def _check(node: Node, action: Check) -> None:
+    def effect(_: float) -> bool:
+        node.checked = False
+        return False
+
+    _write(node, action, effect, lambda _: _take_checked(node, False, 0))
+
+
+def _load(node: Node, action: Prepare | Update) -> None:
+    node.loaded = action.elements
+    node.looked.pop("faults", None)
+    node.wake()
+
+
+def _release(node: Node, action: Release) -> None:
+    def effect(now: float) -> Any:
+        result = node.world.cloud.disassociate(action.association, now)
+        if result is None:
+            node.world.say(f"aws {action.gateway}: nobody has it")
+        return result
+
+    def done(_: Any) -> None:
+        keep(node, action.gateway, None, node.local)
+
+    _write(node, action, effect, done, f"release of {action.gateway}, {action.association}")
+
+
+def _take(node: Node, action: Take) -> None:
+    world = node.world
+    index = next(g for g in node.config.gateways if g.name == action.gateway).places[node.slot]
+
+    def effect(now: float) -> Any:
+        result = world.cloud.associate(action.gateway, node.interface, index, now)
+        if not isinstance(result, Refused):
+            world.say(f"aws {action.gateway}: {node.id} has it")
+        return result
+
+    def done(association: str) -> None:
+        keep(node, action.gateway, Association(association, node.interface, node.id, index), node.local)
+
+    _write(node, action, effect, done, f"{action.gateway}")
+
+
+def _point(node: Node, action: Point) -> None:
+    world = node.world
+
+    def effect(now: float) -> Any:
+        before = world.cloud.routes[action.table].now
+        result = world.cloud.replace_route(action.table, node.interface, now)
+        if result is None and before != node.interface:
+            world.say(f"aws {action.table} leads to {node.id}")
+        return result
+
+    def done(_: Any) -> None:
+        node.seen = node.seen._replace(routes={**node.seen.routes, action.table: Route(True, node.local)})
+
+    _write(node, action, effect, done)
+
+
+def _drain(node: Node, action: Drain) -> None:
+    world, process = node.world, node.process
+    _busy(node, action, True)
+
+    def done() -> None:
+        if node.process == process:
+            _busy(node, action, False)
+            follower = next(
+                (n for n in world.nodes.values() if n.copies.get(action.gateway, ("",))[0] == node.id), None
+            )
+            if follower and follower.running and world.talk(node, follower) and world.now >= follower.lagging:
+                node.seen = node.seen._replace(drained=node.seen.drained | {action.gateway})
+            node.wake()
+
+    world.later(DRAIN, done)
+
+
+def _complete(node: Node, action: Complete) -> None:
+    def effect(_: float) -> str:
+        first, node.ready = not node.ready, True
+        if first and action.result == "CONTINUE":
+            node.on_ready()
+        return "answered"
+
+    def done(result: str) -> None:
+        node.seen = node.seen._replace(hook=result)
+
+    _write(node, action, effect, done)
+
+
+def _leave(node: Node, action: Leave) -> None:
+    node.world.say(f"{node.slot} leaves")
+    node.kill()
+
+
+ACTS: dict[type, Callable[[Node, Any], None]] = {
+    Probe: _probe,
+    Check: _check,
+    Prepare: _load,
+    Update: _load,
+    Release: _release,
+    Take: _take,
+    Point: _point,
+    Drain: _drain,
+    Complete: _complete,
+    Leave: _leave,
+}

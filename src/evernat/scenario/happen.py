@@ -1,0 +1,165 @@
+"""What each event of a scenario does to the world; `script.EVENTS` describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from evernat.scenario.node import Node
+from evernat.scenario.script import Event
+from evernat.scenario.world import World
+
+SPOT = 5.0
+"""Seconds from an interruption notice to the end of the instance; AWS gives two minutes."""
+
+SHUTDOWN = 3.0
+"""Seconds a node that AWS terminates has to stop its units."""
+
+
+def happen(world: World, event: Event) -> None:
+    """Let the event happen now."""
+    world.say(f"> {event.what} {' '.join(event.words)}".rstrip())
+    world.happened += 1
+    world.listen()
+    DO[event.what](world, *event.words)
+    world.wake()
+
+
+def _node(act: Callable[[World, Node], None]) -> Callable[[World, str], None]:
+    """An event of one node; without the node, nothing happens."""
+
+    def do(world: World, slot: str) -> None:
+        node = world.node(slot)
+        if node and node.powered:
+            act(world, node)
+
+    return do
+
+
+def power_off(world: World, node: Node) -> None:
+    """Its power fails; the Auto Scaling group notices later."""
+    node.die()
+    world.later(world.settings.heal, bury, world, node, True)
+
+
+def bury(world: World, node: Node, replace: bool) -> None:
+    """AWS ends a dead instance; the Auto Scaling group launches another."""
+    node.die()
+    if world.cloud.instances[node.id].now.state != "terminated":
+        world.cloud.change(node.id, "terminated", world.now)
+        world.say(f"aws {node.id} is terminated")
+        if replace:
+            world.launch(node.slot).on_ready = node.on_ready
+        world.wake()
+
+
+def terminate(world: World, node: Node, replace: bool = True) -> None:
+    """Units get SIGTERM, then the power goes."""
+    if world.cloud.instances[node.id].now.state == "running":
+        world.cloud.change(node.id, "shutting-down", world.now)
+        node.stop()
+        world.later(SHUTDOWN, bury, world, node, replace)
+
+
+def _stop(world: World, node: Node) -> None:
+    node.stop()
+    world.later(node.STOPPED, node.start)
+
+
+def _stall(world: World, slot: str, seconds: str) -> None:
+    _node(lambda _, node: node.stall(float(seconds)))(world, slot)
+
+
+def _jump(world: World, slot: str, seconds: str) -> None:
+    _node(lambda _, node: node.jump(float(seconds)))(world, slot)
+
+
+def _lag(world: World, slot: str, seconds: str) -> None:
+    _node(lambda _, node: node.lag(float(seconds)))(world, slot)
+
+
+def _api(up: bool) -> Callable[[World, Node], None]:
+    def act(_: World, node: Node) -> None:
+        node.api = up
+
+    return act
+
+
+def _fail(world: World, slot: str, action: str, how: str) -> None:
+    _node(lambda _, node: node.faults.append((action, how)))(world, slot)
+
+
+def _slow(world: World, seconds: str) -> None:
+    world.slow = float(seconds)
+
+
+def _stale(world: World, seconds: str) -> None:
+    world.cloud.stale = float(seconds)
+
+
+def _spot(world: World, node: Node) -> None:
+    node.notice = "interrupt"
+    world.later(SPOT, terminate, world, node)
+
+
+def _rebalance(world: World, node: Node) -> None:
+    node.notice = "rebalance"
+    _replace(world, node)
+
+
+def _roll(world: World, slot: str) -> None:
+    _node(_replace)(world, slot)
+
+
+def _replace(world: World, old: Node) -> None:
+    """Launch before terminate, as the group's maintenance policy says."""
+    if world.cloud.instances[old.id].now.state != "running" or old.replaced:
+        return
+    old.replaced = True
+    new = world.launch(old.slot)
+    new.on_ready = lambda: terminate(world, old, replace=False) if old.powered else None
+
+
+def _failover(world: World, gateway: str, slot: str) -> None:
+    world.cloud.wishes[gateway].set(f"{slot}:{world.random.randrange(1 << 16):04x}", world.now)
+
+
+def _mend_all(world: World) -> None:
+    for ear, speaker in list(world.paths):
+        world.path(ear, speaker, True, 0.0)
+    for node in world.nodes.values():
+        node.api, node.faults = True, []
+    world.slow = world.cloud.stale = 0.0
+
+
+def _wipe(world: World, node: Node) -> None:
+    node.loaded, node.wiped = None, world.now
+
+
+def _end(_: World) -> None:
+    pass
+
+
+DO: dict[str, Callable[..., None]] = {
+    "power-off": _node(power_off),
+    "terminate": _node(terminate),
+    "restart": _node(lambda _, node: node.restart()),
+    "stop": _node(_stop),
+    "stall": _stall,
+    "jump": _jump,
+    "cut": lambda world, ear, speaker: world.path(ear, speaker, up=False),
+    "mend": lambda world, ear, speaker: world.path(ear, speaker, up=True),
+    "loss": lambda world, ear, speaker, share: world.path(ear, speaker, loss=float(share)),
+    "api-off": _node(_api(False)),
+    "api-on": _node(_api(True)),
+    "fail": _fail,
+    "slow": _slow,
+    "stale": _stale,
+    "spot": _node(_spot),
+    "rebalance": _node(_rebalance),
+    "roll": _roll,
+    "failover": _failover,
+    "lag": _lag,
+    "wipe": _node(_wipe),
+    "mend-all": _mend_all,
+    "end": _end,
+}

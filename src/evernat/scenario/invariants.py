@@ -1,0 +1,188 @@
+"""What must always hold, checked against the truth of the simulated world and not against what a node believes.
+
+1 ready        a gateway is claimed only by a node that is ready, and has the connections or waited for them
+2 unknown      nobody is robbed who lives and is heard; unknown is not absent
+3 one holder   a node that can see AWS's record does not go on holding what another one has; nothing flaps
+4 watching     after a stall or a jump of its clock a node takes nothing for a while
+5 converges    when the troubles are over every gateway has one holder that serves it, and the rest stand by
+6 cut off      who has a gateway by AWS's record goes on forwarding, whatever the API does
+7 transitions  roles change only along the table
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from evernat.agent import elect
+from evernat.agent.cluster_model import Action, Gate, Release, Role, State, Take
+
+if TYPE_CHECKING:
+    from evernat.scenario.node import Node
+    from evernat.scenario.world import World
+
+HOLDS = (Role.TAKING, Role.HOLDING, Role.HANDING)
+AUDIBLE = 0.29
+"""Seconds since the last heartbeat in which nobody may call a node silent: detection begins at 0.3 s."""
+
+WATCH = 0.9
+"""Seconds after a disturbance in which a node may take nothing."""
+
+UNSEEN_OWNER = 5.0
+"""Seconds a node may hold what another one has: two looks at the record, and an answer that got lost."""
+
+LOOKED = 10.5
+"""Seconds after which a node must have noticed that somebody flushed its rules."""
+
+CALM = 1.0
+"""Seconds a stack has to stand still to be called settled."""
+
+MOVES = 3
+"""Changes of owner that one event may cause for one gateway: away, back, and home in a ring."""
+
+
+class BrokenError(Exception):
+    """An invariant does not hold; `rule` names it."""
+
+    def __init__(self, rule: str, how: str):
+        super().__init__(f"{rule}: {how}")
+        self.rule = rule
+
+
+class Watcher:
+    """Looks on, and raises BrokenError."""
+
+    def __init__(self) -> None:
+        self.twice: dict[
+            tuple[str, str], float
+        ] = {}  # (gateway, node) -> since when it holds another's gateway
+        self.learning: dict[
+            tuple[str, int, str], float
+        ] = {}  # since when a node's process copies connections
+        self.moves: dict[str, int] = {}
+        self.owners: dict[str, str] = {}
+
+    def judge(self, world: World, node: Node, before: State, actions: Sequence[Action]) -> None:
+        """One decision of a node."""
+        assert node.state is not None
+        for name, gate in node.state.gates.items():
+            was = before.gates[name]
+            if gate.role is not was.role:
+                self._transition(world, node, was, gate)
+        for action in actions:
+            if isinstance(action, (Release, Take)):
+                self._claim(world, node, action)
+
+    def after(self, world: World) -> None:
+        """Anything happened."""
+        for name, history in world.cloud.owners.items():
+            owner = history.now
+            if owner and self.owners.get(name) != owner.instance:
+                if name in self.owners:
+                    self.moves[name] = self.moves.get(name, 0) + 1
+                    if self.moves[name] > MOVES * world.happened + 1:
+                        raise BrokenError("3 one holder", f"{name} changed hands {self.moves[name]} times")
+                self.owners[name] = owner.instance
+            for node in world.nodes.values():
+                self._twice(world, node, name, owner.instance if owner else "")
+
+    def end(self, world: World) -> None:
+        """The scenario is over."""
+        wrong = unsettled(world)
+        if wrong and world.settings.rest:
+            raise BrokenError("5 converges", wrong)
+
+    def _transition(self, world: World, node: Node, was: Gate, gate: Gate) -> None:
+        name, key = gate.config.name, (node.id, node.process, gate.config.name)
+        if gate.role not in elect.ALLOWED[was.role]:
+            raise BrokenError("7 transitions", f"{node.slot} {name}: {was.role.value} -> {gate.role.value}")
+        if gate.role is Role.SYNCING:
+            self.learning[key] = world.now
+        if gate.role is Role.STANDBY and was.role is Role.SYNCING and name not in node.seen.synced:
+            waited = world.now - self.learning.get(key, world.now)
+            if waited < elect.ALONE - 0.05:
+                raise BrokenError("1 ready", f"{node.slot} stands by for {name} without its connections")
+        watched = world.now - node.watching
+        claims = gate.role is Role.CLAIMING and was.role is Role.STANDBY
+        if claims and watched < WATCH and not self._offered(node, name):
+            raise BrokenError("4 watching", f"{node.slot} claims {name} {watched:.2f} s after a stall")
+        if was.role is Role.HOLDING and gate.role not in HOLDS:
+            history = world.cloud.owners[name]
+            if history.now and history.now.instance == node.id and history.times[-1] <= world.now - 10.0:
+                raise BrokenError("6 cut off", f"{node.slot} stops holding {name}, which is still its own")
+
+    def _claim(self, world: World, node: Node, action: Release | Take) -> None:
+        name = action.gateway
+        wiped = node.loaded is None and world.now - node.wiped > LOOKED
+        if wiped or node.checked:
+            raise BrokenError("1 ready", f"{node.slot} claims {name}, and could not forward")
+        if not isinstance(action, Release):
+            return
+        owner = world.cloud.owners[name].now
+        if owner is None or owner.id != action.association or owner.instance == node.id:
+            return
+        ear, holder = world.ears[node.id, owner.instance], world.nodes[owner.instance]
+        audible = holder.speaks and node.local - ear.heard_at < AUDIBLE and ear.content is not None
+        if audible and not self._offered(node, name):
+            raise BrokenError(
+                "2 unknown", f"{node.slot} takes {name} from {owner.instance}, which lives and is heard"
+            )
+
+    def _offered(self, node: Node, name: str) -> bool:
+        return any(beat.offers.get(name) == node.id for beat in node.seen.beats.values())
+
+    def _twice(self, world: World, node: Node, name: str, owner: str) -> None:
+        key = (name, node.id)
+        blind = not node.api or world.slow or world.cloud.stale or world.now < node.stalled or node.faults
+        if owner in ("", node.id) or blind or node.role(name) not in HOLDS:
+            self.twice.pop(key, None)
+            return
+        since = self.twice.setdefault(key, world.now)
+        if world.now - since > UNSEEN_OWNER:
+            raise BrokenError(
+                "3 one holder", f"{node.slot} holds {name} for {world.now - since:.1f} s, which {owner} has"
+            )
+
+
+def unsettled(world: World) -> str:
+    """What is not yet as it should be at rest, "" when all is."""
+    for slot in world.layout.slots:
+        there = [
+            i.now.id
+            for i in world.cloud.instances.values()
+            if i.now.slot == slot and i.now.state == "running"
+        ]
+        if len(there) != 1:
+            return f"slot {slot} has {len(there)} instances"
+        node = world.nodes[there[0]]
+        if not node.running or node.notice or not node.ready:
+            return f"{node.id} is not at work"
+    for gateway in world.layout.gateways:
+        wrong = _unserved(world, gateway.name)
+        if wrong:
+            return f"{gateway.name}: {wrong}"
+    return ""
+
+
+def _unserved(world: World, name: str) -> str:
+    owner = world.cloud.owners[name].now
+    if owner is None:
+        return "nobody has it"
+    holder = world.nodes[owner.instance]
+    for node in world.nodes.values():
+        role = node.role(name)
+        wanted = Role.HOLDING if node is holder else Role.STANDBY
+        if role is not None and role is not wanted:
+            return f"{node.id} is {role.value} while {holder.id} has it"
+    if holder.role(name) is not Role.HOLDING:
+        return f"{holder.id} does not hold it"
+    gateway = next(g for g in world.layout.gateways if g.name == name)
+    if len(world.layout.gateways) > 1 and holder.slot != gateway.home:
+        return f"{holder.id} has it, and is not its home"
+    for table in gateway.tables:
+        if world.cloud.routes[table].now != holder.interface:
+            return f"{table} leads to {world.cloud.routes[table].now or 'nowhere'}"
+    here = holder.addresses[gateway.places[holder.slot]]
+    if not any(element.map == "source" and element.value == here for element in holder.loaded or ()):
+        return f"{holder.id} does not translate for it"
+    return ""

@@ -1,0 +1,217 @@
+"""A node in virtual time: the agent's real `elect.step` in a loop like that of `agent/cluster.py`.
+
+`effects` does what the loop asks for. What is a fact about the machine (`rules`, `checked`, `copies`) is kept apart
+from what the agent has seen of it (`seen`): it learns only by looking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from evernat.agent import elect
+from evernat.agent.cluster_model import Action, Beat, Release, Role, Seen, State, Take
+from evernat.agent.model import Elements
+from evernat.scenario import effects
+from evernat.scenario.air import Ear
+from evernat.scenario.invariants import BrokenError
+
+if TYPE_CHECKING:
+    from evernat.scenario.world import World
+
+BOOT = 1.0
+"""Seconds from the launch of an instance to its agent's start."""
+
+STALLED = 0.25
+"""A round of the agent's loop that takes longer is a stall: what was seen before is of another time."""
+
+
+class Node:
+    """One instance and its agent."""
+
+    STOPPED = 2.0
+    """Seconds from a stop of the agent's unit to its next start."""
+
+    def __init__(self, world: World, instance: str, slot: str, number: int):
+        self.world, self.id, self.slot = world, instance, slot
+        self.interface = "eni-" + instance.removeprefix("i-")
+        self.addresses = (f"172.18.128.{number + 10}", f"172.18.128.{number + 110}")
+        self.config = world.layout.config(slot)
+        self.launched = world.now
+        self.powered = self.api = True
+        self.running = False  # the agent's process
+        self.connection = 0  # another number when its connections to the API broke
+        self.offset = 0.0  # of its clock
+        self.faults: list[tuple[str, str]] = []  # calls that will fail, and how
+        self.loaded: Elements | None = None  # the rules in the kernel, None when there are none
+        self.wiped = 0.0  # when somebody flushed them
+        self.checked = True
+        self.copies: dict[
+            str, tuple[str, float]
+        ] = {}  # gateway -> whose flows we copy, complete from when on
+        self.lagging = 0.0  # until then the copies are behind
+        self.notice = ""
+        self.replaced = False
+        self.on_ready: Callable[[], None] = lambda: None
+        self.ready = False  # the launch hook was answered
+        self.process = 0  # counts starts of the agent
+        self.stalled = 0.0  # until then nothing of the agent runs
+        self.beat: Beat | None = None
+        self.state: State | None = None
+        self.seen = self._nothing()
+        self.ears: dict[str, Ear] = {}
+        self.looked: dict[str, float] = {}
+        self.pace = effects.DOZE  # seconds to the next look
+        self.watching = 0.0  # until then it must not take anything, by the world's clock
+        self._next = self._quiet = 0.0
+        self._ticket = 0
+
+    # -- what happens to it -------------------------------------------------------------------------------------------
+
+    @property
+    def speaks(self) -> bool:
+        """Whether its heartbeats go out."""
+        return self.running and self.beat is not None and self.world.now >= self.stalled
+
+    @property
+    def local(self) -> float:
+        """Its clock."""
+        return self.world.now + self.offset
+
+    def start(self) -> None:
+        """The agent starts, remembering nothing; the kernel remembers."""
+        if not self.powered or self.running:
+            return
+        self.process += 1
+        self.running, self.notice, self.beat = True, "", None
+        self.copies, self.looked = {}, {}
+        self.seen, self.state = self._nothing(), elect.begin(self.config, self.local)
+        self.watching = self.world.now
+        for ear in self.ears.values():
+            ear.content = None
+        self.wake()
+
+    def kill(self) -> None:
+        """The agent dies; what it asked AWS for goes on."""
+        self.running, self.beat = False, None
+        self.process += 1
+        self._ticket += 1
+        self.world.speak(self)
+
+    def restart(self) -> None:
+        """Killed, and started again by systemd."""
+        self.kill()
+        self.world.later(0.3, self.start)
+
+    def stop(self) -> None:
+        """The unit is stopped: the agent may hand over before it leaves."""
+        if self.running:
+            self.notice = "stop"
+            self.looked.pop("notice", None)  # a signal, no look
+            process = self.process
+            self.world.later(effects.STOP_LIMIT, lambda: self.kill() if self.process == process else None)
+
+    def die(self) -> None:
+        """The power fails."""
+        if self.powered:
+            self.powered = False
+            self.kill()
+
+    def stall(self, seconds: float) -> None:
+        """Nothing of the agent runs for that long."""
+        self.world.listen()
+        self.stalled = max(self.stalled, self.world.now + seconds)
+        self.world.speak(self)
+        self.world.later(self.stalled - self.world.now, self._recover, seconds)
+
+    def jump(self, seconds: float) -> None:
+        """Its clock jumps."""
+        self.offset += seconds
+        for ear in self.ears.values():
+            ear.offset = self.offset
+        self._disturbed(seconds)
+
+    def lag(self, seconds: float) -> None:
+        """Its copies of the flows are behind."""
+        self.lagging = max(self.lagging, self.world.now + seconds)
+
+    def _recover(self, seconds: float) -> None:
+        if self.running and self.world.now >= self.stalled:
+            self.world.speak(self)
+            self._disturbed(seconds)
+            self.wake()
+
+    def _disturbed(self, seconds: float) -> None:
+        """The loop notices a gap, or time that runs backwards; `cluster.py` sets `awake` then."""
+        if self.running and (seconds < 0 or seconds > STALLED):
+            self.seen = self.seen._replace(awake=self.local)
+            self.watching = self.world.now
+
+    def fate(self, call: str) -> str:
+        """How the next call of that name will fail, "" when it does not."""
+        if not self.api:
+            return "before"
+        for fault in self.faults:
+            if fault[0] == call:
+                self.faults.remove(fault)
+                return fault[1]
+        return ""
+
+    # -- its loop -----------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something may have changed: the next round comes soon."""
+        self._quiet = self.world.now + 2 * effects.TURN
+        if self.running and (self._next > self.world.now + effects.TURN or self._next < self.world.now):
+            self._again(self.world.random.random() * effects.TURN)
+
+    def _again(self, seconds: float) -> None:
+        self._ticket += 1
+        self._next = self.world.now + seconds
+        self.world.later(seconds, self.turn, self._ticket)
+
+    def turn(self, ticket: int) -> None:
+        """Look, decide, act."""
+        now = self.world.now
+        if ticket != self._ticket or not self.running or now < self.stalled:
+            return
+        assert self.state is not None
+        effects.look(self)
+        before, local = self.state, self.local
+        try:
+            self.state, actions = elect.step(before, self.seen, local)
+        except elect.IllegalTransitionError as error:
+            raise BrokenError("7 transitions", f"{self.slot}: {error}") from error
+        self.world.judge(self, before, actions)
+        if self.state is not before:
+            self._tell(before)
+        for action in actions:
+            effects.act(self, action)
+        if actions or self.state != before:
+            self._quiet = now + 2 * effects.TURN
+        self._again(effects.TURN if now <= self._quiet else min(effects.DOZE, self.pace))
+
+    def _tell(self, before: State) -> None:
+        assert self.state is not None
+        for name, gate in self.state.gates.items():
+            was = before.gates[name]
+            if gate.role is not was.role:
+                self.world.say(f"{self.slot} {name}: {was.role.value} -> {gate.role.value} ({gate.cause})")
+        beat = elect.speak(self.state, self.seen, self.local)
+        if self.beat is None or beat._replace(at=0.0) != self.beat:
+            self.beat = beat._replace(at=0.0)
+            self.world.speak(self)
+
+    def _nothing(self) -> Seen:
+        return Seen(self.id, self.interface, self.addresses, self.local)
+
+    def role(self, gateway: str) -> Role | None:
+        """What it is to a gateway, None when its agent does not run."""
+        if not self.running or self.state is None or gateway not in self.state.gates:
+            return None
+        return self.state.gates[gateway].role
+
+
+def claims(action: Action) -> bool:
+    """Whether the action takes the address from somebody or takes it up."""
+    return isinstance(action, (Release, Take))

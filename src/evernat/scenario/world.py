@@ -1,0 +1,187 @@
+"""A stack in virtual time: nodes that run the agent's real decisions, their network, and AWS.
+
+Nothing here is random but by the scenario's seed, and nothing waits: time jumps from one event to the next.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from evernat.agent.cluster_model import Action, State
+from evernat.scenario.air import Ear
+from evernat.scenario.cloud import TIMEOUT, Cloud, Refused, Unanswered
+from evernat.scenario.invariants import CALM, Watcher, unsettled
+from evernat.scenario.layout import Layout
+from evernat.scenario.node import BOOT, Node
+from evernat.scenario.script import Script
+
+Task = Callable[..., None]
+
+
+class World:
+    """All there is. Scenario time 0 is `origin`; the watcher looks on after each event."""
+
+    def __init__(self, script: Script):
+        self.settings = script.settings
+        self.layout = Layout.of(script.settings.topology)
+        self.random = Random(script.settings.seed)  # noqa: S311
+        self.now = self.origin = 0.0
+        self.slow = 0.0
+        self.cloud = Cloud(self.layout, self._cut_connections)
+        self.nodes: dict[str, Node] = {}
+        self.ears: dict[tuple[str, str], Ear] = {}
+        self.paths: dict[tuple[str, str], tuple[bool, float]] = {}  # slots -> (up, loss)
+        self.journal: list[tuple[float, str]] = []
+        self.events = 0
+        self.calls = 0  # of the API that are under way
+        self.happened = 0  # events of the scenario
+        self._calm = 0.0
+        self.watcher: Watcher | None = None
+        self._queue: list[tuple[float, int, Task, tuple[Any, ...]]] = []
+        self._numbers = itertools.count()
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def later(self, seconds: float, task: Task, *words: Any) -> None:
+        """Do it then."""
+        heapq.heappush(self._queue, (self.now + seconds, next(self._numbers), task, words))
+
+    def run(self, until: float) -> None:
+        """Let time pass."""
+        queue, watcher = self._queue, self.watcher
+        while queue and queue[0][0] <= until:
+            self.now, _, task, words = heapq.heappop(queue)
+            task(*words)
+            self.events += 1
+            if watcher:
+                watcher.after(self)
+        self.now = max(self.now, until)
+
+    def jitter(self, seconds: float) -> float:
+        """About that long."""
+        return seconds * (0.5 + self.random.random())
+
+    def judge(self, node: Node, before: State, actions: list[Action]) -> None:
+        """A node decided."""
+        if self.watcher:
+            self.watcher.judge(self, node, before, actions)
+
+    def settled(self) -> bool:
+        """Whether all is as it should be, and has been for a while."""
+        if unsettled(self):
+            self._calm = self.now
+        return self.now - self._calm >= CALM
+
+    def transcript(self) -> str:
+        """What happened so far."""
+        return "\n".join(f"{at:.3f} {text}" for at, text in self.journal)
+
+    def say(self, text: str) -> None:
+        """A line of the transcript."""
+        self.journal.append((self.now - self.origin, text))
+
+    # -- nodes --------------------------------------------------------------------------------------------------------
+
+    def launch(self, slot: str, boot: bool = True) -> Node:
+        """A new instance in that slot; its agent starts when it has booted."""
+        instance = self.cloud.launch(slot, self.now)
+        node = self.nodes[instance.id] = Node(self, instance.id, slot, len(self.nodes))
+        if boot:
+            self.later(self.jitter(BOOT), node.start)
+        for other in self.nodes.values():
+            if other is not node:
+                for ear, speaker in ((node, other), (other, node)):
+                    made = Ear(self.random.random() * 0.05, self.random.randrange(1 << 16))
+                    made.up, made.loss = self.paths.get((ear.slot, speaker.slot), (True, 0.0))
+                    made.beats, made.saying, made.offset = speaker.speaks, speaker.beat, ear.offset
+                    made.last = int(self.now / 0.05)
+                    self.ears[ear.id, speaker.id] = ear.ears[speaker.id] = made
+        return node
+
+    def node(self, slot: str) -> Node | None:
+        """The youngest instance of a slot, alive or not."""
+        return next((node for node in reversed(self.nodes.values()) if node.slot == slot), None)
+
+    def listen(self) -> None:
+        """Bring all ears up to date, before something about speaking or hearing changes."""
+        for ear in self.ears.values():
+            ear.listen(self.now)
+
+    def speak(self, node: Node) -> None:
+        """The node says something else from now on, or falls silent."""
+        for (_, speaker), ear in self.ears.items():
+            if speaker == node.id:
+                ear.listen(self.now)
+                ear.beats, ear.saying = node.speaks, node.beat
+
+    def path(self, ear: str, speaker: str, up: bool | None = None, loss: float | None = None) -> None:
+        """Change the path from the nodes of one slot to those of another."""
+        was = self.paths.get((ear, speaker), (True, 0.0))
+        self.paths[ear, speaker] = new = (was[0] if up is None else up, was[1] if loss is None else loss)
+        self.listen()
+        for (to, by), one in self.ears.items():
+            if self.nodes[to].slot == ear and self.nodes[by].slot == speaker:
+                one.up, one.loss = new
+
+    def talk(self, one: Node, other: Node) -> bool:
+        """Whether the path between two nodes is there, both ways."""
+        return self.ears[one.id, other.id].up and self.ears[other.id, one.id].up
+
+    def wake(self) -> None:
+        """Something happened: nobody dozes."""
+        for node in self.nodes.values():
+            node.wake()
+
+    # -- the AWS API --------------------------------------------------------------------------------------------------
+
+    def call(
+        self, node: Node, action: str, effect: Callable[[float], Any], answer: Callable[[Any], None]
+    ) -> None:
+        """A node asks AWS; it is told the result, Refused or Unanswered, unless it is gone by then."""
+        how = node.fate(action)
+        self.calls += 1
+        answer = self._counted(answer)
+        connection, half = node.connection, self.jitter(self.settings.api) / 2
+        if how == "before":
+            self.later(TIMEOUT, answer, Unanswered())
+        elif how == "throttle":
+            self.later(2 * half, answer, Refused("RequestLimitExceeded"))
+        elif how == "refuse":
+            self.later(2 * half, answer, Refused("UnauthorizedOperation"))
+        else:
+            self.later(half + self.slow, self._commit, node, effect, answer, connection, how == "after")
+
+    def _counted(self, answer: Callable[[Any], None]) -> Callable[[Any], None]:
+        def counted(result: Any) -> None:
+            self.calls -= 1
+            answer(result)
+
+        return counted
+
+    def _commit(
+        self,
+        node: Node,
+        effect: Callable[[float], Any],
+        answer: Callable[[Any], None],
+        connection: int,
+        lost: bool,
+    ) -> None:
+        result = effect(self.now)
+        self.later(self.jitter(self.settings.api) / 2, self._answer, node, answer, connection, lost, result)
+
+    def _answer(
+        self, node: Node, answer: Callable[[Any], None], connection: int, lost: bool, result: Any
+    ) -> None:
+        if lost or node.connection != connection or not node.api:
+            self.later(TIMEOUT, answer, Unanswered())
+        else:
+            answer(result)
+
+    def _cut_connections(self, instance: str) -> None:
+        """An Elastic IP came to that node's primary address, or left it."""
+        if instance in self.nodes:
+            self.nodes[instance].connection += 1
