@@ -12,7 +12,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Optional, Union
 
-from .model import UNSEEN, Elements, Forward, Proof, Targets, Unknown
+from .model import Forward, Proof, Targets
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -32,7 +32,7 @@ class Role(Enum):
 
 
 class Gateway(NamedTuple):
-    """A gateway as configured. `places`, in the file `index`: slot -> which of the node's private addresses it has there."""
+    """As configured. `places`, in the file `index`: slot -> which of the node's private addresses it has there."""
 
     name: str
     address: str
@@ -99,13 +99,6 @@ class Member(NamedTuple):
     launched: str
 
 
-class Members(NamedTuple):
-    """All instances of the stack that AWS lists, by id; `at` is when the look began."""
-
-    listed: Mapping[str, Member]
-    at: float
-
-
 class Beat(NamedTuple):
     """The last heartbeat of a peer; `at` is when it arrived here."""
 
@@ -113,7 +106,7 @@ class Beat(NamedTuple):
     slot: str
     at: float
     holds: Mapping[str, str] = NOTHING  # gateway -> generation
-    ready: frozenset[str] = frozenset()  # gateways it could take at once, connections and all
+    ready: Mapping[str, float] = MappingProxyType({})  # gateway it could take at once -> for how many seconds
     offers: Mapping[str, str] = NOTHING  # gateway -> the instance it is offered to, closed and drained
     draining: bool = False  # it is about to go: offer it nothing
 
@@ -125,19 +118,29 @@ class Route(NamedTuple):
     at: float
 
 
+class Rules(NamedTuple):
+    """What the kernel should know: the gateways whose clients may pass, where dynamic forwards lead, who may beat."""
+
+    open: frozenset[str] = frozenset()
+    targets: frozenset[tuple[str, str]] = frozenset()
+    members: frozenset[str] = frozenset()
+
+
 class Seen(NamedTuple):
-    """One observation. `awake` is since when this process has been running without a stall or a jump of the clock."""
+    """One observation. Whatever could not be learned is as it was last known: nothing is ever empty because of that.
+
+    `awake` is since when this process has been running without a stall or a jump of the clock.
+    """
 
     me: str
     interface: str  # our only one
     addresses: tuple[str, ...]  # its private addresses
     awake: float
-    tools: str = ""  # why nft cannot be run yet, "" when it can
-    faults: tuple[str, ...] | Unknown = UNSEEN  # what the kernel lacks
-    checked: bool | Unknown = UNSEEN  # the interface's source/destination check
-    elements: Elements = frozenset()  # loaded in the maps
+    faults: tuple[str, ...] = ("not looked at yet",)  # what keeps this node from forwarding
+    loaded: Optional[Rules] = None  # into the kernel, by this process
     records: Mapping[str, Record] = MappingProxyType({})  # by gateway; what was never seen is not in here
-    members: Members | Unknown = UNSEEN
+    members: Mapping[str, Member] = MappingProxyType({})  # by instance, this one too
+    listed: float = 0.0  # when the look that showed them began
     routes: Mapping[str, Route] = MappingProxyType({})  # by table; what was never seen is not in here
     beats: Mapping[str, Beat] = MappingProxyType({})  # by instance; those of the dead stay
     synced: frozenset[str] = (
@@ -147,7 +150,7 @@ class Seen(NamedTuple):
     proofs: Mapping[str, Proof] = MappingProxyType(
         {}
     )  # by gateway: the last answer from the internet to its address
-    targets: Targets | Unknown = UNSEEN
+    targets: Targets = NOTHING
     notice: str = ""  # why this node should give away what it holds: "stop", or what the spot market says
     hook: str = ""  # the launch hook: "answered", "none" when AWS knew of none, "" before that
     busy: frozenset[Action] = frozenset()  # actions under way, or failed a moment ago
@@ -162,15 +165,8 @@ class Gate(NamedTuple):
     since: float = 0.0  # when the role began
     record: Optional[Record] = None  # the last that was believed
     changed: float = 0.0  # since when it shows this generation, or none
-    last: Optional[Record] = None  # the last one believed that showed somebody
-    past: Mapping[str, float] = MappingProxyType(
-        {}
-    )  # generations that ended, and when we knew: a look may be stale
     target: str = ""  # CLAIMING: the generation to end
     to: str = ""  # HANDING: the instance it is offered to
-    offered: bool = False  # HANDING: closed and drained, the other may take it
-    suspect: float = 0.0  # since when its holder is under suspicion, 0 when it is not
-    home: float = 0.0  # since when its home node could have it back, 0 when it could not
     until: float = 0.0  # no claim and no handover before that
     losses: int = 0  # how often another owner was seen, in short order
     nonce: str = ""  # the operator's last wish that was acted upon
@@ -185,7 +181,6 @@ class State(NamedTuple):
     gates: Mapping[str, Gate]
     begun: float
     leaving: float = 0.0  # since when it is being stopped
-    targets: Targets = MappingProxyType({})
 
 
 class Probe(NamedTuple):
@@ -194,20 +189,10 @@ class Probe(NamedTuple):
     instance: str
 
 
-class Check(NamedTuple):
-    """Turn the interface's source/destination check off."""
-
-
 class Prepare(NamedTuple):
-    """Make the kernel route and translate; the elements say for which gateways."""
+    """Make the kernel route and translate by these rules; turn the source/destination check off if it is on."""
 
-    elements: Elements
-
-
-class Update(NamedTuple):
-    """Replace the map elements that changed."""
-
-    elements: Elements
+    rules: Rules
 
 
 class Release(NamedTuple):
@@ -245,4 +230,4 @@ class Leave(NamedTuple):
     """End the process."""
 
 
-Action = Union[Probe, Check, Prepare, Update, Release, Take, Point, Drain, Complete, Leave]
+Action = Union[Probe, Prepare, Release, Take, Point, Drain, Complete, Leave]
