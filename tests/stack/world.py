@@ -116,7 +116,11 @@ class World:
 
     def gateway(self, **fields: Any) -> Gateway:
         """The article's gateway in this network."""
-        return gateway_from({**self.table(), **fields})
+        return self.gateway_of({**self.table(), **fields})
+
+    def gateway_of(self, table: dict[str, Any]) -> Gateway:
+        """The gateway that a whole table describes."""
+        return gateway_from(table)
 
     def table(self) -> dict[str, Any]:
         """The same as it stands in a file."""
@@ -166,6 +170,7 @@ class World:
             "groups": sorted(
                 g["AutoScalingGroupName"] for g in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
             ),
+            "parameters": sorted(p["Name"] for p in self.client("ssm").describe_parameters()["Parameters"]),
             "roles": sorted(r["RoleName"] for r in iam.list_roles()["Roles"]),
             "profiles": sorted(
                 p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]
@@ -191,7 +196,7 @@ class World:
         # Two interfaces: the persistent one and the node's own.
         assert counts == {
             "instances": 1, "interfaces": 2, "addresses": 1, "security groups": 1, "templates": 1, "groups": 1,
-            "roles": 1, "profiles": 1,
+            "parameters": 0, "roles": 1, "profiles": 1,
         }  # fmt: skip
         assert self.routes() == {
             table: self.interface()["NetworkInterfaceId"] for table in self.network.private_route_table_ids

@@ -1,15 +1,18 @@
 """Turns the agent and a node's settings into user data, and says what the agent may do."""
 
 from evernat.bundle.cloudconfig import LIMIT, UserDataTooLargeError, cloud_config_text, user_data
-from evernat.bundle.node import NodeConfig, PortForward
-from evernat.bundle.permissions import agent_policy
+from evernat.bundle.node import ClusterConfig, GatewayConfig, NodeConfig, PortForward
+from evernat.bundle.permissions import agent_policy, cluster_policy
 
 __all__ = [
     "LIMIT",
+    "ClusterConfig",
+    "GatewayConfig",
     "NodeConfig",
     "PortForward",
     "UserDataTooLargeError",
     "agent_policy",
     "cloud_config_text",
+    "cluster_policy",
     "user_data",
 ]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evernat.bundle.node import NodeConfig
+from evernat.bundle.node import ClusterConfig, NodeConfig
 from evernat.bundle.sources import agent_sources
 
 LIMIT = 16_384
@@ -52,7 +52,7 @@ class UserDataTooLargeError(ValueError):
 
 
 def user_data(
-    config: NodeConfig,
+    config: NodeConfig | ClusterConfig,
     write_files: Sequence[Mapping[str, Any]] = (),
     runcmd: Sequence[Sequence[str] | str] = (),
 ) -> bytes:
@@ -69,7 +69,7 @@ def user_data(
 
 
 def cloud_config_text(
-    config: NodeConfig,
+    config: NodeConfig | ClusterConfig,
     write_files: Sequence[Mapping[str, Any]] = (),
     runcmd: Sequence[Sequence[str] | str] = (),
 ) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Literal
@@ -37,6 +37,44 @@ class NodeConfig:
     forwards: Sequence[PortForward] = ()
     hook: str = "evernat-ready"
     identity: Literal["eni"] = "eni"
+    probe: str | None = None
+    version: str = VERSION
+
+    def json(self) -> str:
+        """The file's text, the same for equal settings."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=list) + "\n"
+
+
+@dataclass(frozen=True)
+class GatewayConfig:
+    """A gateway that is an address, as its nodes know it. `standby` is empty when nobody stands by.
+
+    `index`: slot -> which of the node's private addresses the gateway uses there. `tables` are route table ids.
+    """
+
+    name: str
+    address: str
+    home: str
+    standby: str
+    index: Mapping[str, int]
+    tables: Sequence[str]
+    clients: Sequence[str]
+    forwards: Sequence[PortForward] = ()
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """All a node in a slot is told: the gateways it can hold, and how members find and trust each other."""
+
+    stack: str
+    slot: str
+    slots: Sequence[str]
+    gateways: Sequence[GatewayConfig]
+    group: str
+    key_parameter: str
+    port: int = 4817
+    hook: str = "evernat-ready"
+    identity: Literal["address"] = "address"
     probe: str | None = None
     version: str = VERSION
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -46,3 +47,64 @@ def agent_policy(
             },
         ],
     }
+
+
+def cluster_policy(
+    partition: str,
+    region: str,
+    account: str,
+    stack: str,
+    *,
+    group_names: Sequence[str],
+    gateways: Sequence[str],
+    addresses: Sequence[str],
+    tables: Sequence[str],
+    key_parameter: str,
+) -> dict[str, Any]:
+    """The inline policy of an agent whose gateways are addresses; `addresses` are allocation ids.
+
+    Addresses, tables, groups and the key are named one by one; interfaces and instances, which come and go, are those
+    with the stack's tag. A table may be led only while it carries its gateway's tag: taking that off is how the
+    stack takes a route back from nodes that still run.
+    """
+    ec2 = f"arn:{partition}:ec2:{region}:{account}"
+    scaling = f"arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName"
+    of_stack = {"aws:ResourceTag/evernat:stack": stack}
+    members = [f"{ec2}:network-interface/*", f"{ec2}:instance/*"]
+    look = ["Addresses", "Instances", "NetworkInterfaces", "RouteTables"]
+    statements = [
+        _statement("Look", [f"ec2:Describe{what}" for what in look], "*", {"aws:RequestedRegion": region}),
+        _statement(
+            # Both calls are checked against the address, and against the interface (and instance) it is on.
+            "MoveAddress",
+            ["ec2:AssociateAddress", "ec2:DisassociateAddress"],
+            [*(f"{ec2}:elastic-ip/{address}" for address in addresses), *members],
+            of_stack,
+        ),
+        _statement("CheckOff", ["ec2:ModifyNetworkInterfaceAttribute"], members, of_stack),
+        _statement(
+            "ReadKey",
+            ["ssm:GetParameter"],
+            f"arn:{partition}:ssm:{region}:{account}:parameter{key_parameter}",
+        ),
+        _statement(
+            "AnswerLaunchHook",
+            ["autoscaling:CompleteLifecycleAction"],
+            [f"{scaling}/{name}" for name in group_names],
+            of_stack,
+        ),
+    ]
+    if tables:
+        leading = {**of_stack, "aws:ResourceTag/evernat:gateway": list(gateways)}
+        resources = [f"{ec2}:route-table/{table}" for table in tables]
+        statements.append(
+            _statement("LeadRoutes", ["ec2:CreateRoute", "ec2:ReplaceRoute"], resources, leading)
+        )
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _statement(
+    name: str, actions: list[str], resources: str | list[str], equals: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    condition = {"Condition": {"StringEquals": equals}} if equals else {}
+    return {"Sid": name, "Effect": "Allow", "Action": actions, "Resource": resources, **condition}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from evernat.stack import names
 from evernat.stack.found import Address, Environment, Found, Interface, SecurityGroup
+from evernat.stack.layout import Layout, Slot, layout
 from evernat.stack.names import Part
 from evernat.stack.spec import Gateway
 from evernat.stack.steps import Call, Change, Step
@@ -30,6 +32,32 @@ class Context:
     def name(self) -> str:
         """Name of security group, launch template and group."""
         return names.resource_name(self.gateway.name)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Slots and gateways; only for a stack whose gateways are addresses."""
+        return layout(self.gateway, self.environment)
+
+    @property
+    def slots(self) -> tuple[Slot | None, ...]:
+        """Where nodes live: the slots, or the one place that has no name."""
+        return self.layout.slots if self.gateway.by_address else (None,)
+
+    def name_in(self, slot: Slot | None) -> str:
+        """Name of a slot's launch template and group."""
+        return names.slot_name(self.gateway.name, slot.name) if slot else self.name
+
+    def node_tags(self, part: Part, slot: Slot | None) -> dict[str, str]:
+        """Tags of what belongs to a slot."""
+        return {**self.tags(part), names.SLOT_TAG: slot.name} if slot else self.tags(part)
+
+    def address_of(self, gateway: str) -> Address | None:
+        """The Elastic IP of a gateway that is an address: of several the one in use, then the first by id."""
+        if self.gateway.elastic_ip.startswith("eipalloc-"):
+            fit = [a for a in self.environment.addresses if a.id == self.gateway.elastic_ip]
+        else:
+            fit = [a for a in self.found.addresses if a.gateway == gateway]
+        return min(fit, key=lambda a: (not a.association_id, a.id), default=None)
 
     @property
     def role(self) -> str:
@@ -59,10 +87,15 @@ class Context:
         known = {"instance-profile": self.role}
         if self.security_group:
             known["security-group"] = self.security_group.id
+        for slot in self.slots:
+            template = self.found.templates.get(self.name_in(slot))
+            if template:
+                known[ref_of("launch-template", slot)] = template.id
+        if self.gateway.by_address:
+            held = {shape.name: self.address_of(shape.name) for shape in self.layout.gateways}
+            return known | {f"address {name}": address.id for name, address in held.items() if address}
         if self.interface:
             known["interface"] = self.interface.id
-        if self.found.template:
-            known["launch-template"] = self.found.template.id
         if self.gateway.elastic_ip.startswith("eipalloc-"):
             known["address"] = self.gateway.elastic_ip
         elif self.gateway.elastic_ip == "create" and self.address:
@@ -83,6 +116,11 @@ class Context:
             return resolve(value, {**self.known, "nonce": ""})
         except UnresolvedError:
             return None
+
+
+def ref_of(part: Part, slot: Slot | None) -> str:
+    """The name of a reference to a slot's part."""
+    return f"{part} {slot.name}" if slot else part
 
 
 def tag_changes(have: Mapping[str, str], want: Mapping[str, str]) -> tuple[Change, ...]:

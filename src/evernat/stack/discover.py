@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evernat.stack import names
@@ -35,8 +35,13 @@ ROUTE_FIELDS = (
 LIVE = ["pending", "running", "shutting-down", "stopping", "stopped"]
 
 
-def discover(api: Api, stack: str, addresses: list[Address] | None = None, vpc_id: str = "") -> Found:
-    """All that belongs to the stack. `addresses` saves a call when all of the account's are known already."""
+def discover(
+    api: Api, stack: str, addresses: list[Address] | None = None, vpc_id: str = "", *, key: bool = True
+) -> Found:
+    """All that belongs to the stack.
+
+    `addresses` saves a call when all of the account's are known already; without `key` that is not looked for.
+    """
     name = names.resource_name(stack)
     seen = api.gather(
         groups=lambda: _security_groups(api, name),
@@ -44,8 +49,9 @@ def discover(api: Api, stack: str, addresses: list[Address] | None = None, vpc_i
         addresses=lambda: all_addresses(api) if addresses is None else addresses,
         role=lambda: _role(api, names.role_name(stack, api.region)),
         profile=lambda: _profile(api, names.role_name(stack, api.region)),
-        template=lambda: _template(api, name),
-        group=lambda: discover_group(api, name),
+        templates=lambda: _templates(api, stack),
+        listed=lambda: discover_groups(api, stack, hooks=True),
+        key=lambda: key and _has_key(api, stack),
         nodes=lambda: discover_nodes(api, stack),
         tables=lambda: _tables(api, stack, vpc_id),
     )
@@ -53,17 +59,22 @@ def discover(api: Api, stack: str, addresses: list[Address] | None = None, vpc_i
     tables: dict[str, RouteTable] = seen["tables"]
     if not vpc_id:
         # Without a spec (destroy) a table may have lost its tag; those that lead to our interfaces are in their VPC.
-        for vpc in {i.vpc_id for i in interfaces}:
+        groups: list[SecurityGroup] = seen["groups"]
+        own = {g.vpc_id for g in groups if g.tags.get(names.STACK_TAG) == stack}
+        for vpc in {i.vpc_id for i in interfaces} | own:
             tables |= route_tables(api, [{"Name": "vpc-id", "Values": [vpc]}])
+    tagged = [a for a in seen["addresses"] if a.tags.get(names.STACK_TAG) == stack]
     return Found(
         stack=stack,
         security_groups=tuple(seen["groups"]),
         interfaces=tuple(interfaces),
-        addresses=tuple(a for a in seen["addresses"] if a.tags.get(names.STACK_TAG) == stack),
+        addresses=tuple(a for a in tagged if a.tags.get(names.PART_TAG) != names.BORROWED),
+        borrowed=tuple(a for a in tagged if a.tags.get(names.PART_TAG) == names.BORROWED),
         role=seen["role"],
         profile=seen["profile"],
-        template=seen["template"],
-        group=seen["group"],
+        templates=seen["templates"],
+        groups=seen["listed"],
+        key=seen["key"],
         nodes=tuple(seen["nodes"]),
         route_tables=tuple(tables[key] for key in sorted(tables)),
     )
@@ -174,6 +185,7 @@ def all_addresses(api: Api) -> list[Address]:
             association_id=a.get("AssociationId") or "",
             interface_id=a.get("NetworkInterfaceId") or "",
             instance_id=a.get("InstanceId") or "",
+            private_address=a.get("PrivateIpAddress") or "",
         )
         for a in sorted(raw, key=lambda a: str(a.get("AllocationId")))
         if a.get("AllocationId")
@@ -215,16 +227,34 @@ def _profile(api: Api, name: str) -> InstanceProfile | None:
     )
 
 
-def _template(api: Api, name: str) -> Template | None:
-    raw = api.pages(
-        "ec2",
-        "describe_launch_templates",
-        "LaunchTemplates",
-        Filters=[{"Name": "launch-template-name", "Values": [name]}],
-    )
-    if not raw:
-        return None
-    identifier = raw[0]["LaunchTemplateId"]
+def _has_key(api: Api, stack: str) -> bool:
+    """Whether the key is there. It is not asked for in clear text: nobody but the nodes needs it."""
+    try:
+        api.call("ssm", "get_parameter", Name=names.key_parameter(stack))
+    except ApiError as error:
+        if error.code == "ParameterNotFound":
+            return False
+        raise
+    return True
+
+
+def _templates(api: Api, stack: str) -> dict[str, Template]:
+    filters = [{"Name": "launch-template-name", "Values": names.group_names(stack)}]
+    raw = api.pages("ec2", "describe_launch_templates", "LaunchTemplates", Filters=filters)
+    wanted = [t for t in raw if _concerns(stack, t["LaunchTemplateName"], tag_map(t.get("Tags")))]
+    return {t["LaunchTemplateName"]: _template(api, t) for t in wanted}
+
+
+def _concerns(stack: str, name: str, tags: Mapping[str, str]) -> bool:
+    """Whether a thing with one of the stack's names is its business: not when another stack has made it.
+
+    `evernat-x-a` is the name of slot a of stack x, and also of a stack that is called x-a.
+    """
+    return name == names.resource_name(stack) or tags.get(names.STACK_TAG, stack) == stack
+
+
+def _template(api: Api, raw: dict[str, Any]) -> Template:
+    identifier = raw["LaunchTemplateId"]
     versions = api.pages(
         "ec2", "describe_launch_template_versions", "LaunchTemplateVersions", LaunchTemplateId=identifier
     )
@@ -237,28 +267,35 @@ def _template(api: Api, name: str) -> Template | None:
         )
         for v in versions
     }
-    return Template(identifier, tag_map(raw[0].get("Tags")), max(known), known)
+    return Template(identifier, tag_map(raw.get("Tags")), max(known), known)
 
 
-def discover_group(api: Api, name: str, *, hooks: bool = True) -> Group | None:
-    """The Auto Scaling group of that name, with its hooks (unless it is being deleted, or they are not wanted)."""
+def discover_groups(api: Api, stack: str, *, hooks: bool = False) -> dict[str, Group]:
+    """The stack's Auto Scaling groups by name; with `hooks` also their hooks (unless they are being deleted)."""
     raw = api.pages(
-        "autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups", AutoScalingGroupNames=[name]
+        "autoscaling",
+        "describe_auto_scaling_groups",
+        "AutoScalingGroups",
+        AutoScalingGroupNames=names.group_names(stack),
     )
-    if not raw:
-        return None
+    wanted = [g for g in raw if _concerns(stack, g["AutoScalingGroupName"], tag_map(g.get("Tags")))]
+    return {g["AutoScalingGroupName"]: _group(api, g, hooks) for g in wanted}
+
+
+def _group(api: Api, raw: dict[str, Any], hooks: bool) -> Group:
+    name = raw["AutoScalingGroupName"]
     described: list[dict[str, Any]] = []
-    if hooks and not raw[0].get("Status"):
+    if hooks and not raw.get("Status"):
         answer = api.call("autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=name)
         described = answer.get("LifecycleHooks") or []
     return Group(
         name=name,
-        tags=tag_map(raw[0].get("Tags")),
-        subnets=tuple(s for s in (raw[0].get("VPCZoneIdentifier") or "").replace(" ", "").split(",") if s),
-        status=raw[0].get("Status") or "",
-        members=tuple(_member(m) for m in raw[0].get("Instances") or []),
+        tags=tag_map(raw.get("Tags")),
+        subnets=tuple(s for s in (raw.get("VPCZoneIdentifier") or "").replace(" ", "").split(",") if s),
+        status=raw.get("Status") or "",
+        members=tuple(_member(m) for m in raw.get("Instances") or []),
         hooks={h["LifecycleHookName"]: h for h in described},
-        raw=raw[0],
+        raw=raw,
     )
 
 
@@ -289,6 +326,8 @@ def discover_nodes(api: Api, stack: str) -> list[Node]:
             public_address=i.get("PublicIpAddress") or "",
             launched=str(i.get("LaunchTime") or ""),
             tags=tag_map(i.get("Tags")),
+            interfaces=tuple(n["NetworkInterfaceId"] for n in i.get("NetworkInterfaces") or []),
+            subnet=i.get("SubnetId") or "",
         )
         for r in reservations
         for i in r["Instances"]

@@ -28,7 +28,7 @@ def look(api: Api, gateway: Gateway) -> tuple[Environment, Found]:
         policy=lambda: _policy_exists(api, ssm_policy(gateway, identity.partition)),
         targets=lambda: _targets(api, gateway),
     )
-    found = discover(api, gateway.name, first["addresses"], gateway.vpc_id)
+    found = discover(api, gateway.name, first["addresses"], gateway.vpc_id, key=gateway.by_address)
     tables = {t.id: t for t in found.route_tables}
     elsewhere = [t for t in gateway.private_route_table_ids if t not in tables]
     if elsewhere:
@@ -45,7 +45,8 @@ def look(api: Api, gateway: Gateway) -> tuple[Environment, Found]:
         types=first["types"],
         key_exists=first["key"],
         policy_exists=first["policy"],
-        targets=first["targets"],
+        targets=frozenset(first["targets"]),
+        target_subnets=first["targets"],
     )
     return environment, found
 
@@ -105,6 +106,7 @@ def _types(api: Api, gateway: Gateway) -> dict[str, InstanceType]:
             bool(t.get("BurstablePerformanceSupported")),
             int(t.get("NetworkInfo", {}).get("MaximumNetworkInterfaces", 2)),
             frozenset(o["Location"] for o in offered if o["InstanceType"] == t["InstanceType"]),
+            int(t.get("NetworkInfo", {}).get("Ipv4AddressesPerInterface", 2)),
         )
         for t in raw
     }
@@ -176,12 +178,16 @@ def _policy_exists(api: Api, arn: str) -> bool:
     return True
 
 
-def _targets(api: Api, gateway: Gateway) -> frozenset[str]:
+def _targets(api: Api, gateway: Gateway) -> dict[str, str]:
+    """Instances that port forwards name, with their subnets."""
     wanted = sorted({f.target for f in gateway.port_forward if f.target.startswith("i-")})
     if not wanted:
-        return frozenset()
+        return {}
     filters = [{"Name": "instance-id", "Values": wanted}, {"Name": "vpc-id", "Values": [gateway.vpc_id]}]
     reservations = api.pages("ec2", "describe_instances", "Reservations", Filters=filters)
-    return frozenset(
-        i["InstanceId"] for r in reservations for i in r["Instances"] if i["State"]["Name"] != "terminated"
-    )
+    return {
+        i["InstanceId"]: i.get("SubnetId") or ""
+        for r in reservations
+        for i in r["Instances"]
+        if i["State"]["Name"] != "terminated"
+    }

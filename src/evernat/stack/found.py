@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from evernat.stack import names
+
 Tags = Mapping[str, str]
 
 
@@ -64,6 +66,17 @@ class Address:
     association_id: str = ""
     interface_id: str = ""
     instance_id: str = ""
+    private_address: str = ""
+
+    @property
+    def gateway(self) -> str:
+        """The gateway it is the identity of; empty when it is none's."""
+        return self.tags.get(names.GATEWAY_TAG, "")
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The slots that can hold the gateway, home first."""
+        return tuple(self.tags.get(names.SLOTS_TAG, "").split())
 
 
 @dataclass(frozen=True)
@@ -145,6 +158,13 @@ class Node:
     public_address: str
     launched: str
     tags: Tags
+    interfaces: tuple[str, ...] = ()
+    subnet: str = ""
+
+    @property
+    def slot(self) -> str:
+        """The slot it lives in; empty when the stack has none."""
+        return self.tags.get(names.SLOT_TAG, "")
 
 
 @dataclass(frozen=True)
@@ -182,12 +202,45 @@ class Found:
     addresses: tuple[Address, ...] = ()
     role: Role | None = None
     profile: InstanceProfile | None = None
-    template: Template | None = None
-    group: Group | None = None
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    """By name; a stack with slots has one for each."""
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    """By name, likewise."""
+    key: bool = False
+    """Whether there is a parameter with the members' shared key."""
+    borrowed: tuple[Address, ...] = ()
+    """Elastic IPs of the user's that serve as a gateway's."""
     nodes: tuple[Node, ...] = ()
     route_tables: tuple[RouteTable, ...] = ()
     gone_targets: frozenset[str] = frozenset()
     """Targets remembered for `destroy` that do not exist any more."""
+
+    @property
+    def template(self) -> Template | None:
+        """The launch template of a stack without slots."""
+        return self.templates.get(names.resource_name(self.stack))
+
+    @property
+    def group(self) -> Group | None:
+        """The Auto Scaling group of a stack without slots."""
+        return self.groups.get(names.resource_name(self.stack))
+
+    @property
+    def own_groups(self) -> tuple[Group, ...]:
+        """The groups that carry the stack's tag. (The name `evernat-x-a` may be stack `x-a`'s.)"""
+        return tuple(g for g in self.groups.values() if g.tags.get(names.STACK_TAG) == self.stack)
+
+    @property
+    def own_templates(self) -> Mapping[str, Template]:
+        """The launch templates that carry the stack's tag."""
+        own = self.templates.items()
+        return {name: t for name, t in own if t.tags.get(names.STACK_TAG) == self.stack}
+
+    @property
+    def gateway_addresses(self) -> tuple[Address, ...]:
+        """Elastic IPs that are a gateway's identity, the stack's own or borrowed, by gateway."""
+        found = [a for a in (*self.addresses, *self.borrowed) if a.gateway]
+        return tuple(sorted(found, key=lambda a: a.gateway))
 
 
 @dataclass(frozen=True)
@@ -233,6 +286,8 @@ class InstanceType:
     burstable: bool
     interfaces: int
     zones: frozenset[str]
+    addresses: int = 2
+    """IPv4 addresses per interface."""
 
 
 @dataclass(frozen=True)
@@ -261,6 +316,8 @@ class Environment:
     policy_exists: bool = True
     targets: frozenset[str] = frozenset()
     """Instances of the VPC that port forwards name by id."""
+    target_subnets: Mapping[str, str] = field(default_factory=dict)
+    """The subnets of those."""
 
     def route_table_of(self, subnet_id: str) -> RouteTable | None:
         """The table in force for a subnet: its own, or the VPC's main table."""

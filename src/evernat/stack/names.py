@@ -16,10 +16,22 @@ Part = Literal[
     "launch-hook",
     "node",
     "route",
+    "key",
 ]
 
 STACK_TAG = "evernat:stack"
 PART_TAG = "evernat:part"
+SLOT_TAG = "evernat:slot"
+"""On nodes, groups and templates of a stack whose nodes live in slots."""
+GATEWAY_TAG = "evernat:gateway"
+"""On an Elastic IP and on route tables: the gateway they belong to. A node may lead a table elsewhere only while it
+carries this tag, so taking it off is how destroy makes the nodes let go of a route."""
+SLOTS_TAG = "evernat:slots"
+"""On a gateway's Elastic IP: the slots that can hold it, home first, separated by blanks."""
+HANDOVER_TAG = "evernat:handover"
+"""On a gateway's Elastic IP: the operator's wish to have it moved, `<slot>:<nonce>`. The holder reads it."""
+BORROWED = "borrowed-address"
+"""The part played by an Elastic IP that the user brought: it is handed back, never released."""
 PREVIOUS_ROUTE_TAG = "evernat:previous-route"
 """On a route table: the target its default route had before, as `field=id` (for instance `nat-gateway-id=nat-0a1`)."""
 
@@ -33,6 +45,28 @@ AGENT_POLICY = "evernat-agent"
 def resource_name(stack: str) -> str:
     """Name of security group, launch template and Auto Scaling group."""
     return f"evernat-{stack}"
+
+
+SLOTS = "abcdef"
+"""Slots in order; no AWS region has more than six zones."""
+
+PORT = 4817
+"""Members of a stack talk to each other on this port, UDP and TCP."""
+
+
+def slot_name(stack: str, slot: str) -> str:
+    """Name of a slot's launch template and Auto Scaling group."""
+    return f"{resource_name(stack)}-{slot}"
+
+
+def group_names(stack: str) -> list[str]:
+    """Every name that a launch template or Auto Scaling group of the stack can have."""
+    return [resource_name(stack), *(slot_name(stack, slot) for slot in SLOTS)]
+
+
+def key_parameter(stack: str) -> str:
+    """The SSM parameter with the key by which members know each other's messages."""
+    return f"/evernat/{stack}/key"
 
 
 def role_name(stack: str, region: str) -> str:

@@ -3,13 +3,27 @@
 The order of a deploy: whatever a node needs exists before the group that launches it; routes lead to the interface only
 after a node has proven that NAT works, so a network that has a way out keeps it until the new one works; what is no
 longer used goes last. The order of a destroy is the reverse.
+
+Where gateways are addresses, it is the nodes that put addresses on themselves and set routes, at the first start as in
+a takeover: there is one way for both. The stack lends them the tables by tags, and waits.
 """
 
 from __future__ import annotations
 
 from evernat.stack.context import Context
 from evernat.stack.found import Environment, Found
-from evernat.stack.parts import address, group, interface, role, routes, security_group, template
+from evernat.stack.parts import (
+    address,
+    gateway_address,
+    group,
+    interface,
+    key,
+    role,
+    rolling,
+    routes,
+    security_group,
+    template,
+)
 from evernat.stack.spec import Gateway
 from evernat.stack.steps import Plan, Step, Wait
 
@@ -17,21 +31,7 @@ from evernat.stack.steps import Plan, Step, Wait
 def plan_deploy(gateway: Gateway, environment: Environment, found: Found, version: str) -> Plan:
     """Steps that turn what was found into what is wanted. The input must have passed `checks`."""
     context = Context(gateway, environment, found, version)
-    before = [
-        *security_group.steps(context),
-        *interface.steps(context),
-        *address.steps(context),
-        *role.steps(context),
-        *template.steps(context),
-        *group.steps(context),
-    ]
-    steps = [
-        *before,
-        *_proof(context),
-        *routes.steps(context),
-        *address.cleanup(context),
-        *interface.cleanup(context),
-    ]
+    steps = _by_address(context) if gateway.by_address else _by_interface(context)
     return Plan(
         stack=gateway.name,
         region=environment.identity.region,
@@ -39,8 +39,42 @@ def plan_deploy(gateway: Gateway, environment: Environment, found: Found, versio
         steps=tuple(steps),
         known=context.known,
         warnings=_warnings(context),
-        resources=_resources(gateway),
+        resources=_resources(context),
     )
+
+
+def _by_interface(context: Context) -> list[Step]:
+    return [
+        *security_group.steps(context),
+        *interface.steps(context),
+        *address.steps(context),
+        *role.steps(context),
+        *template.steps(context),
+        *group.steps(context),
+        *_proof(context),
+        *routes.steps(context),
+        *address.cleanup(context),
+        *interface.cleanup(context),
+    ]
+
+
+def _by_address(context: Context) -> list[Step]:
+    """Addresses and routes are the nodes' to move: here they are made and lent, and then it is waited for."""
+    return [
+        *security_group.steps(context),
+        *gateway_address.steps(context),
+        *key.steps(context),
+        *routes.lent(context),
+        *role.steps(context),
+        *(step for slot in context.slots for step in template.steps(context, slot)),
+        *(step for slot in context.slots for step in group.steps(context, slot)),
+        *rolling.steps(context),
+        *_proof(context),
+        *routes.given_back(context),
+        *group.cleanup(context),
+        *template.cleanup(context),
+        *gateway_address.cleanup(context),
+    ]
 
 
 def plan_destroy(found: Found, region: str) -> Plan:
@@ -52,6 +86,7 @@ def plan_destroy(found: Found, region: str) -> Plan:
         *interface.removal(found),
         *template.removal(found),
         *security_group.removal(found),
+        *key.removal(found),
         *role.removal(found),
     ]
     return Plan(stack=found.stack, region=region, purpose="destroy", steps=tuple(steps), known={})
@@ -60,6 +95,9 @@ def plan_destroy(found: Found, region: str) -> Plan:
 def _proof(context: Context) -> list[Step]:
     if not context.gateway.enabled:
         return []
+    if context.gateway.by_address:
+        title = "until every gateway is served and every node is ready"
+        return [Step("wait", "gateway", title, (rolling.serving(context),))]
     rolled = tuple(group.outdated(context))
     return [
         Step("wait", "gateway", "until a node has proven that NAT works", (Wait("ready", rolled=rolled),))
@@ -78,6 +116,11 @@ def _warnings(context: Context) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _resources(gateway: Gateway) -> int:
-    """Security group, interface, role, profile, template, group, hook; an address if created; one per route."""
-    return 7 + (gateway.elastic_ip == "create") + len(gateway.private_route_table_ids)
+def _resources(context: Context) -> int:
+    """Security group, role, profile; template, group and hook for each slot; one per route; and what gateways are."""
+    gateway = context.gateway
+    common = 3 + 3 * len(context.slots) + len(gateway.private_route_table_ids)
+    if not gateway.by_address:
+        return common + 1 + (gateway.elastic_ip == "create")
+    addresses = len(context.layout.gateways) if gateway.elastic_ip == "create" else 0
+    return common + 1 + addresses  # the key

@@ -6,7 +6,18 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
+
+from evernat.stack.names import SLOTS
 
 SSM_POLICY = "AmazonSSMManagedInstanceCore"
 
@@ -52,6 +63,11 @@ SubnetId = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]
 RouteTableId = Annotated[str, Field(pattern=r"^rtb-[0-9a-f]+$")]
 InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
 
+Slot = Annotated[str, Field(pattern=f"^[{SLOTS[0]}-{SLOTS[-1]}]$")]
+
+NODES = {"single": (1, 1), "pair": (1, 2), "ring": (2, len(SLOTS))}
+"""Fewest and most public subnets of a topology."""
+
 STRICT = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
@@ -81,11 +97,24 @@ class PortForward(BaseModel):
     """The port there, for a range its first; the same when left out."""
     sources: tuple[Cidr, ...] = Field(default=("0.0.0.0/0",), min_length=1)
     """Who may connect."""
+    slot: Slot | None = None
+    """In a ring, which gateway's address takes the connections; left out: that of the target's zone."""
 
     @property
     def ports(self) -> tuple[int, int]:
         """First and last port."""
         return port_range(self.port)
+
+    def for_node(self) -> dict[str, Any]:
+        """Fields of `bundle.PortForward`."""
+        first, last = self.ports
+        return {
+            "protocol": self.protocol,
+            "ports": [first, last],
+            "target": self.target,
+            "target_port": self.target_port or first,
+            "sources": list(self.sources),
+        }
 
     @model_validator(mode="after")
     def _range_fits(self) -> PortForward:
@@ -104,16 +133,22 @@ class Gateway(BaseModel):
     """Name of the stack, unique per account and region: a small letter, then up to 30 small letters, digits or -."""
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$")] | None = None
     """AWS region; --region wins, and without both the environment or the profile says it."""
-    topology: Literal["single"] = "single"
-    """One gateway, one node."""
+    topology: Literal["single", "pair", "ring"] = "single"
+    """single: one gateway, one node; pair: one gateway, two nodes; ring: in each zone a gateway and a node."""
+    identity: Literal["eni", "address"] | None = None
+    """What moves to another node: eni (an interface; single only, its default) or address (Elastic IP and routes)."""
     vpc_id: Annotated[str, Field(pattern=r"^vpc-[0-9a-f]+$")]
     """The VPC."""
-    public_subnet: SubnetId
-    """The subnet in which nodes live: one with a route to an internet gateway."""
+    public_subnets: tuple[SubnetId, ...] = Field(default=(), max_length=len(SLOTS))
+    """Where nodes live: subnets with a route to an internet gateway, one or two for a pair, one per zone of a ring."""
+    public_subnet: Annotated[str, Field(pattern=r"^(subnet-[0-9a-f]+)?$", validate_default=True)] = ""
+    """The subnet in which nodes live, when it is one: with a route to an internet gateway."""
     private_subnets_cidr_blocks: tuple[Cidr, ...] = Field(min_length=1)
     """Who may use the gateway: networks inside the VPC."""
     private_route_table_ids: tuple[RouteTableId, ...] = ()
-    """Route tables whose default route is to lead to the gateway."""
+    """Route tables whose default route is to lead to the gateway, in a ring to the gateway of their subnets' zone."""
+    table_slots: dict[RouteTableId, Slot] = Field(default_factory=dict)
+    """In a ring, the gateway (a, b, ... in the order of public_subnets) of route tables whose subnets do not say it."""
     enabled: Annotated[bool, Field(strict=True)] = True
     """False keeps everything but the node: nothing runs, nothing is forwarded."""
     image_id: Annotated[str, Field(pattern=r"^(ami-[0-9a-f]+)?$")] = ""
@@ -151,7 +186,75 @@ class Gateway(BaseModel):
                 )
         return tags
 
-    @field_validator("private_subnets_cidr_blocks", "private_route_table_ids", "instance_types")
+    @field_validator("identity")
+    @classmethod
+    def _identity(cls, value: str | None, info: ValidationInfo) -> str | None:
+        topology = info.data.get("topology", "single")
+        if value == "eni" and topology != "single":
+            raise ValueError(f"cannot be that of a {topology}: an interface cannot move to another zone")
+        return value
+
+    @field_validator("public_subnets")
+    @classmethod
+    def _enough_subnets(cls, values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        least, most = NODES[info.data.get("topology", "single")]
+        if len(set(values)) < len(values):
+            raise ValueError("names a subnet twice")
+        if values and not least <= len(values) <= most:
+            wanted = str(least) if least == most else f"{least} to {most}"
+            raise ValueError(f"are {len(values)}, a {info.data.get('topology')} takes {wanted}")
+        return values
+
+    @field_validator("public_subnet")
+    @classmethod
+    def _one_subnet(cls, value: str, info: ValidationInfo) -> str:
+        several: tuple[str, ...] = info.data.get("public_subnets", ())
+        if "public_subnets" not in info.data or info.data.get("topology") is None:
+            return value  # that mistake is told already
+        if value and several:
+            raise ValueError("stands beside public_subnets: give one of the two")
+        if info.data["topology"] == "ring" and not several:
+            raise ValueError("is one, a ring needs public_subnets in at least two zones")
+        if not value and not several:
+            raise PydanticKnownError("missing")
+        return value or several[0]
+
+    @field_validator("elastic_ip")
+    @classmethod
+    def _address(cls, value: str, info: ValidationInfo) -> str:
+        topology = info.data.get("topology", "single")
+        if topology == "ring" and value != "create":
+            raise ValueError("must be create: a ring has an address in each zone")
+        if value == "none" and (topology == "pair" or info.data.get("identity") == "address"):
+            raise ValueError("cannot be none: the address is what moves from node to node")
+        return value
+
+    @field_validator("table_slots", "port_forward")
+    @classmethod
+    def _only_in_a_ring(cls, value: Any, info: ValidationInfo) -> Any:
+        named = value if info.field_name == "table_slots" else [f for f in value if f.slot]
+        if named and info.data.get("topology", "ring") != "ring":
+            raise ValueError("names slots: that is for a ring, elsewhere there is one gateway")
+        last = SLOTS[max(len(info.data.get("public_subnets", SLOTS)), 1) - 1]
+        slots = value.values() if info.field_name == "table_slots" else [f.slot for f in named]
+        beyond = sorted({slot for slot in slots if slot > last})
+        if beyond:
+            raise ValueError(f"names slot {beyond[0]}, the last one is {last}")
+        return value
+
+    @property
+    def by_address(self) -> bool:
+        """Whether the gateway's identity is its Elastic IP rather than a persistent interface."""
+        return self.topology != "single" or self.identity == "address"
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        """The public subnets, however they were given."""
+        return self.public_subnets or (self.public_subnet,)
+
+    @field_validator(
+        "public_subnets", "private_subnets_cidr_blocks", "private_route_table_ids", "instance_types"
+    )
     @classmethod
     def _unique(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         twice = [v for v in dict.fromkeys(values) if values.count(v) > 1]
@@ -187,7 +290,7 @@ class Gateway(BaseModel):
             "interface": interface,
             "address": address,
             "clients": list(self.private_subnets_cidr_blocks),
-            "forwards": [_forward(f) for f in self.port_forward],
+            "forwards": [f.for_node() for f in self.port_forward],
             "group": group,
             "hook": hook,
             "version": version,
@@ -196,14 +299,3 @@ class Gateway(BaseModel):
 
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
-
-
-def _forward(forward: PortForward) -> dict[str, Any]:
-    first, last = forward.ports
-    return {
-        "protocol": forward.protocol,
-        "ports": [first, last],
-        "target": forward.target,
-        "target_port": forward.target_port or first,
-        "sources": list(forward.sources),
-    }

@@ -35,10 +35,10 @@ class Call:
 class Wait:
     """Wait for the world. `what` names a condition in `wait`, `subject` is what it is about."""
 
-    what: Literal["ready", "group-gone", "interface-free"]
+    what: Literal["ready", "group-gone", "interface-free", "serving", "vacated", "replaced"]
     subject: Any = ""
     rolled: tuple[str, ...] = ()
-    """For `ready`: instances that are being replaced, which do not count."""
+    """For `ready`: instances that are being replaced, which do not count. For `replaced`: those that shall go."""
 
 
 @dataclass(frozen=True)

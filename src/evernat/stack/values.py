@@ -5,12 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from evernat.bundle import NodeConfig, PortForward, agent_policy, user_data
+from evernat.bundle import (
+    ClusterConfig,
+    GatewayConfig,
+    NodeConfig,
+    PortForward,
+    agent_policy,
+    cluster_policy,
+    user_data,
+)
 
 Known = Mapping[str, str]
 """Names of references and the ids behind them."""
@@ -46,7 +55,7 @@ class Json:
 
 @dataclass(frozen=True)
 class UserData:
-    """The node's user data, base64. `config` has the fields of `bundle.NodeConfig`."""
+    """The node's user data, base64. `config` has the fields of `bundle.NodeConfig` or `bundle.ClusterConfig`."""
 
     config: Mapping[str, Any]
     write_files: tuple[Mapping[str, Any], ...] = ()
@@ -58,6 +67,18 @@ class AgentPolicy:
     """The inline policy of the node's role, as text. `arguments` are those of `bundle.permissions.agent_policy`."""
 
     arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ClusterPolicy:
+    """The same for nodes whose gateways are addresses: arguments of `bundle.permissions.cluster_policy`."""
+
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Secret:
+    """32 random bytes, as hex. Made while the call is made and kept nowhere: not in the plan, not in a log."""
 
 
 def resolve(value: Any, known: Known) -> Any:
@@ -74,6 +95,10 @@ def resolve(value: Any, known: Known) -> Any:
         return _user_data(json.dumps([resolve(value.config, known), value.write_files, value.runcmd]))
     if isinstance(value, AgentPolicy):
         return json.dumps(agent_policy(**resolve(value.arguments, known)), sort_keys=True)
+    if isinstance(value, ClusterPolicy):
+        return json.dumps(cluster_policy(**resolve(value.arguments, known)), sort_keys=True)
+    if isinstance(value, Secret):
+        return secrets.token_hex(32)
     if isinstance(value, Mapping):
         return {key: resolve(inner, known) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -85,6 +110,19 @@ def resolve(value: Any, known: Known) -> Any:
 def _user_data(asked: str) -> str:
     """User data for settings as JSON; one plan asks for the same several times, and it is slow to build."""
     settings, write_files, runcmd = json.loads(asked)
-    forwards = tuple(PortForward(**forward) for forward in settings.pop("forwards"))
-    made = user_data(NodeConfig(**settings, forwards=forwards), write_files=write_files, runcmd=runcmd)
+    config = _cluster_config(settings) if settings.get("identity") == "address" else _node_config(settings)
+    made = user_data(config, write_files=write_files, runcmd=runcmd)
     return base64.b64encode(made).decode()
+
+
+def _node_config(settings: dict[str, Any]) -> NodeConfig:
+    return NodeConfig(**{**settings, "forwards": _forwards(settings)})
+
+
+def _cluster_config(settings: dict[str, Any]) -> ClusterConfig:
+    gateways = [GatewayConfig(**{**g, "forwards": _forwards(g)}) for g in settings["gateways"]]
+    return ClusterConfig(**{**settings, "gateways": gateways})
+
+
+def _forwards(settings: Mapping[str, Any]) -> tuple[PortForward, ...]:
+    return tuple(PortForward(**forward) for forward in settings["forwards"])

@@ -8,9 +8,11 @@ from typing import Any
 
 from evernat.stack import names
 from evernat.stack.api import Api
-from evernat.stack.discover import discover_group, discover_interfaces, discover_nodes
+from evernat.stack.discover import discover_groups, discover_interfaces, discover_nodes
 from evernat.stack.errors import NotReady
 from evernat.stack.found import Group, Interface, Node
+from evernat.stack.handover import hand_over, target_of
+from evernat.stack.serving import lacking, look
 from evernat.stack.steps import Wait
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
@@ -26,12 +28,13 @@ class Condition:
 
 def wait_for(api: Api, stack: str, wait: Wait, timeout: float, report: Callable[[str], None]) -> None:
     """Return once the condition holds. Raises NotReady, saying what is missing, after `timeout` seconds."""
-    look = {"ready": _ready, "group-gone": _group_gone, "interface-free": _interface_free}[wait.what]
+    if wait.what == "vacated":
+        return _vacate(api, stack, wait.subject, timeout, report)
     begun, told = api.clock.now(), ""
     while True:
-        condition = look(api, stack, wait)
+        condition = LOOKS[wait.what](api, stack, wait)
         if condition.holds:
-            return
+            return None
         if condition.missing != told:
             told = condition.missing
             report(told)
@@ -87,7 +90,7 @@ def _lacks(
 
 
 def _ready(api: Api, stack: str, wait: Wait) -> Condition:
-    group = discover_group(api, names.resource_name(stack), hooks=False)
+    group = discover_groups(api, stack).get(names.resource_name(stack))
     interfaces = tuple(discover_interfaces(api, stack))
     condition = readiness(group, interfaces, tuple(discover_nodes(api, stack)), wait.rolled)
     if not condition.holds and group and not group.members:
@@ -107,13 +110,13 @@ def last_failure(api: Api, group: str) -> str:
 
 
 def _group_gone(api: Api, stack: str, wait: Wait) -> Condition:
-    group = discover_group(api, names.resource_name(stack), hooks=False)
+    groups = [g for g in discover_groups(api, stack).values() if g.tags.get(names.STACK_TAG) == stack]
     nodes = discover_nodes(api, stack)
-    if group is None and not nodes:
+    if not groups and not nodes:
         return Condition(True)
     waiting = (
         ", ".join(f"{n.id} is {n.state}" for n in nodes)
-        or f"the group {names.resource_name(stack)} is being deleted"
+        or f"the group {', '.join(g.name for g in groups)} is being deleted"
     )
     return Condition(False, waiting)
 
@@ -125,7 +128,76 @@ def _interface_free(api: Api, stack: str, wait: Wait) -> Condition:
     return Condition(False, f"{mine[0].id} is still attached to {mine[0].instance_id or 'an instance'}")
 
 
+def _serving(api: Api, stack: str, wait: Wait) -> Condition:
+    scene = look(api, stack)
+    missing = list(lacking(scene, tuple(wait.subject["slots"]), tuple(wait.subject["gateways"])))
+    for slot in wait.subject["slots"]:
+        group = scene.groups.get(names.slot_name(stack, slot))
+        failure = last_failure(api, group.name) if group and not group.members else ""
+        missing += [f"the last attempt for slot {slot}: {failure}"] if failure else []
+    return Condition(not missing, "; ".join(missing))
+
+
+def _replaced(api: Api, stack: str, wait: Wait) -> Condition:
+    """The group has let go of its old members. Raises NotReady when the group has given up on replacing them."""
+    group = discover_groups(api, stack).get(wait.subject)
+    left = [m for m in (group.members if group else ()) if m.id in wait.rolled]
+    if not left:
+        return Condition(True)
+    answer = api.call(
+        "autoscaling", "describe_instance_refreshes", AutoScalingGroupName=wait.subject, MaxRecords=1
+    )
+    newest: dict[str, Any] = next(iter(answer.get("InstanceRefreshes") or []), {})
+    if newest.get("Status") in ("Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"):
+        reason = newest.get("StatusReason") or newest["Status"]
+        remedy = (
+            "the old node still serves. Correct the cause (the new node's system log says more), deploy again"
+        )
+        raise NotReady(f"{wait.subject} could not replace {', '.join(m.id for m in left)}: {reason}", remedy)
+    others = [f"{m.id} is {m.state}" for m in (group.members if group else ()) if m.id not in wait.rolled]
+    return Condition(False, "; ".join([*(f"{m.id} is {m.state}" for m in left), *others]))
+
+
+def _vacate(api: Api, stack: str, slot: str, timeout: float, report: Callable[[str], None]) -> None:
+    """Have everything that a slot's nodes hold handed over, each gateway once its other slot is able to take it."""
+    begun, told = api.clock.now(), ""
+    while True:
+        scene = look(api, stack)
+        holders = {gateway: scene.holder(gateway) for gateway in sorted(scene.addresses)}
+        held = [gateway for gateway, node in holders.items() if node and node.slot == slot]
+        if not held:
+            return
+        left = timeout - (api.clock.now() - begun)
+        target = target_of(scene, held[0])
+        if scene.able(target):
+            hand_over(api, scene, held[0], target, timeout=max(left, 1.0), report=report)
+            continue
+        missing = f"slot {target} must be ready before it can take gateway {held[0]}"
+        if left <= 0:
+            raise NotReady(
+                f"not ready after {timeout:.0f} s: {missing}", "nothing was replaced; evernat status"
+            )
+        if missing != told:
+            told = missing
+            report(missing)
+        api.clock.sleep(SHORTEST_PAUSE * 5)
+
+
+LOOKS = {
+    "ready": _ready,
+    "group-gone": _group_gone,
+    "interface-free": _interface_free,
+    "serving": _serving,
+    "replaced": _replaced,
+}
+
+
 def _remedy(wait: Wait) -> str:
+    if wait.what in ("serving", "replaced"):
+        return (
+            "evernat status  shows more; the node's system log says what its agent is missing. "
+            "Run deploy again to go on"
+        )
     if wait.what == "ready":
         return (
             "evernat status  shows more; the node's system log says what its agent is missing. "

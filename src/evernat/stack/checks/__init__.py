@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from evernat.stack.checks import address, machine, naming, network, quota, routes
+from evernat.stack.checks import address, identity, machine, naming, network, quota, ring, routes
 from evernat.stack.context import Context
 from evernat.stack.errors import BadInput, Problem
 
@@ -15,7 +15,9 @@ Check = Callable[[Context], Iterator[Problem]]
 
 CHECKS: tuple[Check, ...] = (
     naming.check,
+    identity.check,
     network.check,
+    ring.check,
     machine.check,
     address.check,
     quota.check,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evernat.bundle import UserDataTooLargeError
+from evernat.stack.checks.network import named_subnets
 from evernat.stack.context import Context
 from evernat.stack.environment import ssm_policy
 from evernat.stack.errors import Problem
+from evernat.stack.found import InstanceType
 from evernat.stack.parts.template import user_data
 from evernat.stack.values import resolve
 
@@ -45,19 +47,27 @@ def _types(context: Context) -> Iterator[Problem]:
         yield Problem(
             "instance_types", value, f"mixes architectures: {listed}", "keep types of one architecture"
         )
-    subnet = environment.subnets.get(gateway.public_subnet)
     for kind in known:
-        if subnet and subnet.zone not in kind.zones:
-            remedy = "choose another type, or a public subnet in another zone"
+        yield from _offered(context, kind)
+        if not gateway.by_address and kind.interfaces < 2:
+            yield Problem(
+                "instance_types", kind.name, "takes one interface, a node needs two", "choose another type"
+            )
+        needed = max((slot.addresses for slot in context.slots if slot), default=1)
+        if kind.addresses < needed:
+            cause = f"takes {kind.addresses} private address per interface, a ring's node needs {needed}"
+            yield Problem("instance_types", kind.name, cause, "choose another type")
+
+
+def _offered(context: Context, kind: InstanceType) -> Iterator[Problem]:
+    for field, subnet in named_subnets(context.gateway):
+        place = context.environment.subnets.get(subnet)
+        if place and place.zone not in kind.zones:
             yield Problem(
                 "instance_types",
                 kind.name,
-                f"is not offered in {subnet.zone}, the zone of public_subnet",
-                remedy,
-            )
-        if kind.interfaces < 2:
-            yield Problem(
-                "instance_types", kind.name, "takes one interface, a node needs two", "choose another type"
+                f"is not offered in {place.zone}, the zone of {field}",
+                "choose another type, or a public subnet in another zone",
             )
 
 
@@ -85,8 +95,12 @@ def _image(context: Context) -> Iterator[Problem]:
 
 
 def _user_data(context: Context) -> Iterator[Problem]:
+    likely = dict(LIKELY)
+    if context.gateway.by_address:
+        likely |= {f"address {shape.name}": LIKELY["address"] for shape in context.layout.gateways}
     try:
-        resolve(user_data(context), {**LIKELY, **context.known})
+        for slot in context.slots:
+            resolve(user_data(context, slot), {**likely, **context.known})
     except UserDataTooLargeError as error:
         field = "user_data_write_files" if context.gateway.user_data_write_files else "user_data_runcmd"
         yield Problem(

@@ -34,7 +34,7 @@ def _other_vpcs(context: Context) -> set[str]:
     found, gateway = context.found, context.gateway
     own = [g for g in found.security_groups if g.tags.get(names.STACK_TAG) == gateway.name]
     vpcs = {g.vpc_id for g in own} | {i.vpc_id for i in found.interfaces}
-    group = found.group
+    group = next(iter(found.own_groups), None)
     if not vpcs and group and group.subnets and not set(group.subnets) & set(context.environment.subnets):
         vpcs.add(f"another VPC ({', '.join(group.subnets)})")
     return vpcs - {gateway.vpc_id}
@@ -44,10 +44,11 @@ def _named(context: Context) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     found = context.found
     if context.security_group:
         yield "security group", f"{context.name} ({context.security_group.id})", context.security_group.tags
-    if found.template:
-        yield "launch template", context.name, found.template.tags
-    if found.group:
-        yield "Auto Scaling group", context.name, found.group.tags
+    for name in map(context.name_in, context.slots):
+        if name in found.templates:
+            yield "launch template", name, found.templates[name].tags
+        if name in found.groups:
+            yield "Auto Scaling group", name, found.groups[name].tags
     if found.role:
         yield "role", found.role.name, found.role.tags
     if found.profile:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from evernat.stack.context import Context
 from evernat.stack.errors import Problem
 from evernat.stack.found import RouteTable
+from evernat.stack.spec import Gateway
 
 
 def vpc_missing(context: Context) -> Iterator[Problem]:
@@ -23,35 +24,44 @@ def vpc_missing(context: Context) -> Iterator[Problem]:
 
 def check(context: Context) -> Iterator[Problem]:
     """Everything the network must be."""
-    yield from _public_subnet(context)
+    yield from _public_subnets(context)
     yield from _cidrs(context)
     yield from _targets(context)
 
 
-def _public_subnet(context: Context) -> Iterator[Problem]:
+def _public_subnets(context: Context) -> Iterator[Problem]:
     gateway, environment = context.gateway, context.environment
-    if gateway.public_subnet not in environment.subnets:
-        yield Problem(
-            "public_subnet",
-            gateway.public_subnet,
-            f"there is no such subnet in {gateway.vpc_id}",
-            "name a subnet of the VPC that has a route to an internet gateway",
-        )
-        return
-    table = environment.route_table_of(gateway.public_subnet)
-    if table is None or not leads_out(table):
-        target = table.default if table else None
-        where = (
-            f"its route table {table.id} leads {'to ' + target.id if target else 'nowhere'}"
-            if table
-            else "no route table"
-        )
-        yield Problem(
-            "public_subnet",
-            gateway.public_subnet,
-            f"has no default route to an internet gateway ({where})",
-            "choose a public subnet, or give its route table a route 0.0.0.0/0 to the VPC's internet gateway",
-        )
+    for field, subnet in named_subnets(gateway):
+        if subnet not in environment.subnets:
+            yield Problem(
+                field,
+                subnet,
+                f"there is no such subnet in {gateway.vpc_id}",
+                "name a subnet of the VPC that has a route to an internet gateway",
+            )
+            continue
+        table = environment.route_table_of(subnet)
+        if table is None or not leads_out(table):
+            target = table.default if table else None
+            where = (
+                f"its route table {table.id} leads {'to ' + target.id if target else 'nowhere'}"
+                if table
+                else "no route table"
+            )
+            yield Problem(
+                field,
+                subnet,
+                f"has no default route to an internet gateway ({where})",
+                "choose a public subnet, or give its route table a route 0.0.0.0/0 to the VPC's internet gateway",
+            )
+
+
+def named_subnets(gateway: Gateway) -> Iterator[tuple[str, str]]:
+    """The public subnets with the field in which the user names each."""
+    if not gateway.public_subnets:
+        yield "public_subnet", gateway.public_subnet
+    for index, subnet in enumerate(gateway.public_subnets):
+        yield f"public_subnets[{index}]", subnet
 
 
 def leads_out(table: RouteTable) -> bool:

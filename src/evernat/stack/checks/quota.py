@@ -14,12 +14,7 @@ def check(context: Context) -> Iterator[Problem]:
     """Elastic IPs per region, rules per security group."""
     environment = context.environment
     used, quota = len(environment.addresses), environment.address_quota
-    if (
-        context.gateway.elastic_ip == "create"
-        and context.address is None
-        and quota is not None
-        and used >= quota
-    ):
+    if context.gateway.elastic_ip == "create" and quota is not None and used + _missing(context) > quota:
         yield Problem(
             "elastic_ip",
             "create",
@@ -34,3 +29,10 @@ def check(context: Context) -> Iterator[Problem]:
             f"needs {rules} rules, a security group takes {environment.rule_quota}",
             QUOTAS["RulesPerSecurityGroupLimitExceeded"],
         )
+
+
+def _missing(context: Context) -> int:
+    """How many addresses a deploy would allocate."""
+    if not context.gateway.by_address:
+        return int(context.address is None)
+    return sum(context.address_of(shape.name) is None for shape in context.layout.gateways)

@@ -14,9 +14,9 @@ from evernat.stack.parts.routes import describe, is_agreed, is_ours
 def check(context: Context, *, replace_routes: bool) -> Iterator[Problem]:
     """Tables of this VPC, not the public subnet's own, without a foreign default route (unless agreed to)."""
     gateway, environment = context.gateway, context.environment
-    public = environment.route_table_of(gateway.public_subnet)
-    if public and not leads_out(public):
-        public = None  # that mistake has been told already
+    own = (environment.route_table_of(subnet) for subnet in gateway.subnets)
+    # One that leads nowhere has been told already.
+    public = {table.id for table in own if table and leads_out(table)}
     for index, identifier in enumerate(gateway.private_route_table_ids):
         field = f"private_route_table_ids[{index}]"
         table = environment.route_tables.get(identifier)
@@ -28,7 +28,7 @@ def check(context: Context, *, replace_routes: bool) -> Iterator[Problem]:
         elif table.vpc_id != gateway.vpc_id:
             remedy = "list route tables of this VPC only"
             yield Problem(field, identifier, f"is in {table.vpc_id}, not in {gateway.vpc_id}", remedy)
-        elif public and table.id == public.id:
+        elif table.id in public:
             remedy = "list the route tables of the private subnets only"
             yield Problem(
                 field,

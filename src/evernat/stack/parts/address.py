@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evernat.stack import names
 from evernat.stack.context import LATER, Context, retag
 from evernat.stack.found import Address, Found
 from evernat.stack.steps import Call, Change, Step
@@ -22,18 +23,8 @@ def steps(context: Context) -> list[Step]:
 def cleanup(context: Context) -> list[Step]:
     """Release addresses of the stack that it no longer uses."""
     keep = context.address if context.gateway.elastic_ip == "create" else None
-    return [
-        Step(
-            "delete",
-            "address",
-            f"{a.public_address} ({a.id})",
-            _release(a),
-            (),
-            "the stack no longer uses it",
-        )
-        for a in context.found.addresses
-        if keep is None or a.id != keep.id
-    ]
+    unused = [a for a in context.found.addresses if keep is None or a.id != keep.id]
+    return [released(a, "the stack no longer uses it") for a in unused]
 
 
 def removal(found: Found) -> list[Step]:
@@ -46,9 +37,29 @@ def removal(found: Found) -> list[Step]:
             )
             title = f"{interface.public_address} off {interface.id}"
             steps.append(Step("change", "address", title, (call,), (), "it is not the stack's: it is kept"))
+    for address in found.borrowed:
+        steps.append(returned(address))
     for address in found.addresses:
-        steps.append(Step("delete", "address", f"{address.public_address} ({address.id})", _release(address)))
+        steps.append(released(address))
     return steps
+
+
+def returned(address: Address, because: str = "it is not the stack's: it is kept") -> Step:
+    """Hand a borrowed address back: free, and without our tags."""
+    ours = (names.STACK_TAG, names.PART_TAG, names.GATEWAY_TAG, names.SLOTS_TAG, names.HANDOVER_TAG)
+    forget = {"Resources": [address.id], "Tags": [{"Key": key} for key in ours]}
+    free = (_disassociate(address.association_id),) if address.association_id else ()
+    # Our tags last: by them a run that is cut off finds it again.
+    calls = (*free, Call("ec2", "delete_tags", forget))
+    return Step(
+        "change", "address", f"{address.public_address} ({address.id}) handed back", calls, (), because
+    )
+
+
+def released(address: Address, because: str = "") -> Step:
+    """Release an address of the stack's."""
+    title = f"{address.public_address} ({address.id})"
+    return Step("delete", "address", title, _release(address), (), because)
 
 
 def _allocate(context: Context) -> list[Step]:

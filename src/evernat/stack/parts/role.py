@@ -11,7 +11,7 @@ from evernat.stack.environment import ssm_policy
 from evernat.stack.found import Found, Role
 from evernat.stack.names import tag_list
 from evernat.stack.steps import Call, Change, Step
-from evernat.stack.values import AgentPolicy, Json, Ref
+from evernat.stack.values import AgentPolicy, ClusterPolicy, Json, Ref
 
 TRUST = {
     "Version": "2012-10-17",
@@ -29,9 +29,24 @@ def trust(partition: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def agent_permissions(context: Context) -> AgentPolicy:
-    """The inline policy; it names the interface, so it exists after it."""
+def agent_permissions(context: Context) -> AgentPolicy | ClusterPolicy:
+    """The inline policy; it names the interface or the addresses, so it exists after them."""
     identity = context.environment.identity
+    if context.gateway.by_address:
+        made = context.layout
+        return ClusterPolicy(
+            {
+                "partition": identity.partition,
+                "region": identity.region,
+                "account": identity.account,
+                "stack": context.gateway.name,
+                "group_names": [context.name_in(slot) for slot in made.slots],
+                "gateways": [shape.name for shape in made.gateways],
+                "addresses": [Ref(f"address {shape.name}") for shape in made.gateways],
+                "tables": [table for shape in made.gateways for table in shape.tables],
+                "key_parameter": names.key_parameter(context.gateway.name),
+            }
+        )
     return AgentPolicy(
         {
             "partition": identity.partition,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evernat.stack import names
-from evernat.stack.context import LATER, Context
+from evernat.stack.context import LATER, Context, retag
 from evernat.stack.found import Found, RouteTable, Target
 from evernat.stack.steps import Call, Change, Step, Verb
 from evernat.stack.values import Ref
@@ -32,10 +32,33 @@ def steps(context: Context) -> list[Step]:
     named = context.gateway.private_route_table_ids
     tables = context.environment.route_tables
     made = [step for identifier in named for step in _led(context, tables[identifier])]
-    for table in context.found.route_tables:
-        if table.id not in named:
-            made += _given_back(table, context.found, "private_route_table_ids no longer names it")
+    return made + given_back(context)
+
+
+def lent(context: Context) -> list[Step]:
+    """Where gateways are addresses the nodes lead the tables. Remember where each led, then allow it, by its tags.
+
+    Whoever holds a gateway sets its routes, at the first start too: that is one way for everything, and it has proven
+    NAT before. `--replace-routes` is the consent to it.
+    """
+    made: list[Step] = []
+    led = {table: shape.name for shape in context.layout.gateways for table in shape.tables}
+    for identifier, gateway in led.items():
+        table = context.environment.route_tables[identifier]
+        wanted = {names.STACK_TAG: context.gateway.name, names.GATEWAY_TAG: gateway}
+        target = table.default
+        if target and not is_ours(table, context.found) and target.state == "active":
+            wanted[names.PREVIOUS_ROUTE_TAG] = f"{TAG_FIELDS[target.field]}={target.id}"
+        made += retag("route", table.id, table.tags, wanted)
     return made
+
+
+def given_back(context: Context) -> list[Step]:
+    """Give back tables that are no longer named."""
+    named = context.gateway.private_route_table_ids
+    because = "private_route_table_ids no longer names it"
+    tables = [t for t in context.found.route_tables if t.id not in named]
+    return [step for table in tables for step in _given_back(table, context.found, because)]
 
 
 def removal(found: Found) -> list[Step]:
@@ -44,12 +67,19 @@ def removal(found: Found) -> list[Step]:
 
 
 def is_ours(table: RouteTable, found: Found) -> bool:
-    """Whether the table's default route leads to an interface of the stack (or to one that it had)."""
+    """Whether the table's default route leads to an interface or node of the stack (or to one that it had)."""
     target = table.default
     if target is None or target.field != "NetworkInterfaceId":
         return False
     dead_end = target.state == "blackhole" and table.tags.get(names.STACK_TAG) == found.stack
-    return target.id in {i.id for i in found.interfaces} or dead_end
+    known = {i.id for i in found.interfaces} | {i for node in found.nodes for i in node.interfaces}
+    # Of a table that nodes lead, the interface may be that of a node launched after the nodes were listed.
+    return target.id in known or dead_end or is_led(table, found)
+
+
+def is_led(table: RouteTable, found: Found) -> bool:
+    """Whether the stack's nodes lead this table, as the tag allows them to."""
+    return table.tags.get(names.STACK_TAG) == found.stack and names.GATEWAY_TAG in table.tags
 
 
 def is_agreed(table: RouteTable, found: Found) -> bool:
@@ -109,6 +139,10 @@ def _given_back(table: RouteTable, found: Found, because: str = "") -> list[Step
         because = f"{former.id}, where it led before, does not exist any more"
         former = None
     calls: list[Call] = []
+    if tagged and names.GATEWAY_TAG in table.tags:
+        # From here on no node may lead the table; until the end the other tags say what is still to do.
+        forget_gateway = {"Resources": [table.id], "Tags": [{"Key": names.GATEWAY_TAG}]}
+        calls.append(Call("ec2", "delete_tags", forget_gateway))
     if ours and former:
         calls.append(_route("replace_route", table.id, {former.field: former.id}))
     if ours and not former:

@@ -1,9 +1,16 @@
-"""The security group: everything in from the private networks, forwarded ports from their sources, everything out."""
+"""The security group: everything in from the private networks, forwarded ports from their sources, everything out.
+
+Where gateways change nodes everything may come in, too. A security group remembers the flows of an interface unless its
+rules allow everything both ways (EC2 user guide, untracked connections), and no document says what a group that
+remembers does to a flow that arrives mid-stream at another interface. The untracked form surely lets it through. What
+keeps strangers out is the node's own nftables: members, private networks, replies and declared port forwards.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from evernat.stack import names
@@ -13,7 +20,12 @@ from evernat.stack.spec import Gateway
 from evernat.stack.steps import Call, Change, Step
 from evernat.stack.values import Ref
 
-ALL_OUT = frozenset([Rule("-1", -1, -1, "0.0.0.0/0")])
+SELF = "the group itself"
+"""Stands for the group's own id as a source, which is not known before it exists."""
+ALL = Rule("-1", -1, -1, "0.0.0.0/0")
+ALL_OUT = frozenset([ALL])
+MEMBERS = frozenset(Rule(p, names.PORT, names.PORT, SELF, "group") for p in ("tcp", "udp"))
+"""Heartbeat and flow sync. Part of "everything", and there for the day somebody narrows that."""
 FIELDS = {
     "cidr": ("IpRanges", "CidrIp"),
     "ipv6": ("Ipv6Ranges", "CidrIpv6"),
@@ -24,6 +36,8 @@ FIELDS = {
 
 def ingress(gateway: Gateway) -> frozenset[Rule]:
     """What may come in. Private networks: every protocol, so UDP and ICMP too; not TCP alone."""
+    if gateway.by_address:
+        return frozenset([ALL]) | MEMBERS
     inside = {Rule("-1", -1, -1, cidr) for cidr in gateway.private_subnets_cidr_blocks}
     forwarded = {Rule(f.protocol, *f.ports, source) for f in gateway.port_forward for source in f.sources}
     return frozenset(inside | forwarded)
@@ -35,13 +49,14 @@ def steps(context: Context) -> list[Step]:
     group = context.security_group
     if group is None:
         return [_create(context, wanted)]
-    changes = (*_changes("in", group.ingress, wanted), *_changes("out", group.egress, ALL_OUT))
+    have = frozenset(replace(r, source=SELF) if r.source == group.id else r for r in group.ingress)
+    changes = (*_changes("in", have, wanted), *_changes("out", group.egress, ALL_OUT))
     calls = tuple(
         _rules_call(operation, rules, done)
         for operation, rules, done in (
             # Open what is missing before closing what is too much: nothing wanted is ever shut.
-            ("authorize_security_group_ingress", wanted - group.ingress, ("InvalidPermission.Duplicate",)),
-            ("revoke_security_group_ingress", group.ingress - wanted, ("InvalidPermission.NotFound",)),
+            ("authorize_security_group_ingress", wanted - have, ("InvalidPermission.Duplicate",)),
+            ("revoke_security_group_ingress", have - wanted, ("InvalidPermission.NotFound",)),
             ("authorize_security_group_egress", ALL_OUT - group.egress, ("InvalidPermission.Duplicate",)),
             ("revoke_security_group_egress", group.egress - ALL_OUT, ("InvalidPermission.NotFound",)),
         )
@@ -126,6 +141,7 @@ def _permissions(rules: Iterable[Rule]) -> list[dict[str, Any]]:
             permission |= {"FromPort": first, "ToPort": last}
         for rule in members:
             field, key = FIELDS[rule.kind]
-            permission.setdefault(field, []).append({key: rule.source})
+            source = Ref("security-group") if rule.source == SELF else rule.source
+            permission.setdefault(field, []).append({key: source})
         permissions.append(permission)
     return permissions

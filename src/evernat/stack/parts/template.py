@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evernat.stack import names
-from evernat.stack.context import LATER, Context, retag
+from evernat.stack.context import LATER, Context, ref_of, retag
 from evernat.stack.environment import image_parameter
-from evernat.stack.found import Found, TemplateVersion
+from evernat.stack.found import Found, Template, TemplateVersion
+from evernat.stack.layout import Slot, node_settings
 from evernat.stack.steps import Call, Change, Step
 from evernat.stack.values import Ref, Token, UserData
 
@@ -20,15 +21,19 @@ OPTIONAL = ("KeyName", "CreditSpecification", "UserData")
 """Fields that the file can unset. Whatever else AWS adds to a version is its business."""
 
 
-def user_data(context: Context) -> UserData:
-    """The node's user data; it names the interface and the address, so it exists after them."""
+def user_data(context: Context, slot: Slot | None = None) -> UserData:
+    """The node's user data; it names the interface and the addresses, so it exists after them."""
     gateway = context.gateway
+    if slot:
+        addresses = {shape.name: Ref(f"address {shape.name}") for shape in context.layout.gateways}
+        settings = node_settings(gateway, context.layout, slot, addresses, context.version)
+        return UserData(settings, gateway.user_data_write_files, gateway.user_data_runcmd)
     address = None if gateway.elastic_ip == "none" else Ref("address")
     config = gateway.node_config(Ref("interface"), address, context.name, names.HOOK, context.version)
     return UserData(config, gateway.user_data_write_files, gateway.user_data_runcmd)
 
 
-def template_data(context: Context) -> dict[str, Any]:
+def template_data(context: Context, slot: Slot | None = None) -> dict[str, Any]:
     """The launch template as AWS takes it, with references."""
     gateway, environment = context.gateway, context.environment
     image = environment.image
@@ -46,15 +51,7 @@ def template_data(context: Context) -> dict[str, Any]:
         "ImageId": image_id,
         "InstanceType": gateway.instance_types[0],
         "IamInstanceProfile": {"Name": Ref("instance-profile")},
-        "NetworkInterfaces": [
-            {
-                "DeviceIndex": 0,
-                # The node's own way to the API; the Elastic IP sits on the persistent interface.
-                "AssociatePublicIpAddress": True,
-                "DeleteOnTermination": True,
-                "Groups": [Ref("security-group")],
-            }
-        ],
+        "NetworkInterfaces": [_interface(slot)],
         "MetadataOptions": {
             "HttpTokens": "required",
             "HttpEndpoint": "enabled",
@@ -62,10 +59,10 @@ def template_data(context: Context) -> dict[str, Any]:
         },
         "BlockDeviceMappings": [{"DeviceName": image.root_device, "Ebs": volume}],
         "TagSpecifications": [
-            {"ResourceType": kind, "Tags": names.tag_list(context.tags("node"))}
+            {"ResourceType": kind, "Tags": names.tag_list(context.node_tags("node", slot))}
             for kind in ("instance", "network-interface", "volume")
         ],
-        "UserData": user_data(context),
+        "UserData": user_data(context, slot),
     }
     if gateway.key_name:
         data["KeyName"] = gateway.key_name
@@ -75,26 +72,47 @@ def template_data(context: Context) -> dict[str, Any]:
     return data
 
 
-def steps(context: Context) -> list[Step]:
+def _interface(slot: Slot | None) -> dict[str, Any]:
+    interface: dict[str, Any] = {
+        "DeviceIndex": 0,
+        # The node's own way to the API; an Elastic IP sits on the persistent interface, or comes when the node takes
+        # a gateway, and then stands in for this address.
+        "AssociatePublicIpAddress": True,
+        "DeleteOnTermination": True,
+        "Groups": [Ref("security-group")],
+    }
+    if slot and slot.addresses > 1:
+        # A place for the neighbour's gateway. Given at launch, so that no call has to be waited for in a takeover.
+        interface["SecondaryPrivateIpAddressCount"] = slot.addresses - 1
+    return interface
+
+
+def steps(context: Context, slot: Slot | None = None) -> list[Step]:
     """Create the template, or a new version of it when anything differs."""
-    data = template_data(context)
-    template = context.found.template
+    data = template_data(context, slot)
+    name, ref = context.name_in(slot), ref_of("launch-template", slot)
+    template = context.found.templates.get(name)
     description = f"evernat {context.version}"
     if template is None:
         create = Call(
             "ec2",
             "create_launch_template",
             {
-                "LaunchTemplateName": context.name,
+                "LaunchTemplateName": name,
                 "VersionDescription": description,
                 "LaunchTemplateData": data,
-                "ClientToken": Token("launch-template"),
-                "TagSpecifications": context.specification("launch-template", "launch-template"),
+                "ClientToken": Token(ref),
+                "TagSpecifications": [
+                    {
+                        "ResourceType": "launch-template",
+                        "Tags": names.tag_list(context.node_tags("launch-template", slot)),
+                    }
+                ],
             },
-            yields=(("launch-template", "LaunchTemplate.LaunchTemplateId"),),
+            yields=((ref, "LaunchTemplate.LaunchTemplateId"),),
         )
-        return [Step("create", "launch-template", context.name, (create,))]
-    changed = changes(context, template.versions[template.latest])
+        return [Step("create", "launch-template", name, (create,))]
+    changed = changes(context, template.versions[template.latest], slot)
     made = []
     if changed:
         version = Call(
@@ -105,18 +123,21 @@ def steps(context: Context) -> list[Step]:
                 "VersionDescription": description,
                 "LaunchTemplateData": data,
                 # A further version of the same run (after a second look) must not be taken for this one.
-                "ClientToken": Token(f"launch-template {template.latest + 1}"),
+                "ClientToken": Token(f"{ref} {template.latest + 1}"),
             },
         )
         made = [Step("change", "launch-template", template.id, (version,), changed)]
-    return made + retag("launch-template", template.id, template.tags, context.tags("launch-template"))
+    tags = context.node_tags("launch-template", slot)
+    return made + retag("launch-template", template.id, template.tags, tags)
 
 
-def changes(context: Context, version: TemplateVersion, *, tags: bool = True) -> tuple[Change, ...]:
+def changes(
+    context: Context, version: TemplateVersion, slot: Slot | None = None, *, tags: bool = True
+) -> tuple[Change, ...]:
     """What differs between a version and the wish; with `tags` False only what would make another node."""
     wanted: dict[str, Any] = {
         key: value if (resolved := context.resolved(value)) is None else resolved
-        for key, value in template_data(context).items()
+        for key, value in template_data(context, slot).items()
     }
     have = dict(version.data)
     if not tags:
@@ -126,13 +147,23 @@ def changes(context: Context, version: TemplateVersion, *, tags: bool = True) ->
 
 
 def removal(found: Found) -> list[Step]:
-    """Delete the template with all its versions."""
-    template = found.template
-    if template is None or template.tags.get(names.STACK_TAG) != found.stack:
-        return []
+    """Delete the templates with all their versions."""
+    return [_deleted(template) for template in found.own_templates.values()]
+
+
+def cleanup(context: Context) -> list[Step]:
+    """Delete templates of slots that the stack no longer has."""
+    wanted = set(map(context.name_in, context.slots))
+    own = context.found.own_templates.items()
+    return [
+        _deleted(template, "the stack no longer has its slot") for name, template in own if name not in wanted
+    ]
+
+
+def _deleted(template: Template, because: str = "") -> Step:
     done = ("InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException")
     call = Call("ec2", "delete_launch_template", {"LaunchTemplateId": template.id}, done=done)
-    return [Step("delete", "launch-template", template.id, (call,))]
+    return Step("delete", "launch-template", template.id, (call,), (), because)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
