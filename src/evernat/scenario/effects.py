@@ -9,12 +9,10 @@ from evernat.agent import elect
 from evernat.agent.cluster_model import (
     Action,
     Beat,
-    Check,
     Complete,
     Drain,
     Leave,
     Member,
-    Members,
     Point,
     Prepare,
     Probe,
@@ -22,7 +20,6 @@ from evernat.agent.cluster_model import (
     Release,
     Route,
     Take,
-    Update,
 )
 from evernat.agent.model import Proof
 from evernat.scenario.air import DELAY
@@ -67,11 +64,10 @@ def look(node: Node) -> None:
                 node.pace = TURN
     node.seen = seen._replace(
         beats=beats,
-        elements=node.loaded or frozenset(),
         synced=_synced(node),
     )
     assert node.state is not None
-    for name, period in elect.looks(node.state, node.local).items():
+    for name, period in elect.looks(node.state, node.seen, node.local).items():
         if now - node.looked.get(name, -1e9) >= period:
             node.looked[name] = now
             _look(node, name)
@@ -82,9 +78,9 @@ def _look(node: Node, name: str) -> None:
     if name in READS:
         _ask(node, name, READS[name])
     elif name == "faults":
-        node.seen = node.seen._replace(
-            faults=() if node.loaded is not None else ("the rules are not loaded",)
-        )
+        faults = () if node.kernel is not None else ("the rules are not loaded",)
+        faults += () if node.unchecked else ("the source/destination check is on",)
+        node.seen = node.seen._replace(faults=faults)
     elif name == "notice":
         node.seen = node.seen._replace(notice=node.notice)
 
@@ -161,7 +157,7 @@ def _members(node: Node, now: float) -> dict[str, Member]:
 
 
 def _take_members(node: Node, found: dict[str, Member], asked: float) -> None:
-    node.seen = node.seen._replace(members=Members(found, asked))
+    node.seen = node.seen._replace(members=found, listed=asked)
 
 
 def _routes(node: Node, now: float) -> dict[str, bool]:
@@ -177,21 +173,13 @@ def _take_routes(node: Node, found: dict[str, bool], asked: float) -> None:
     node.seen = node.seen._replace(routes=kept)
 
 
-def _checked(node: Node, _: float) -> bool:
-    return node.checked
-
-
-def _take_checked(node: Node, found: bool, _: float) -> None:
-    node.seen = node.seen._replace(checked=found)
-
-
 def _proof(node: Node, _: float) -> dict[str, str]:
     """What the internet answers to the addresses that lead here now: for the others there is no answer."""
     world = node.world
     return {
         g.name: world.layout.public(g.name)
         for g in node.config.mine()
-        if world.cloud.holder(g.name) == node.id and node.loaded is not None
+        if world.cloud.holder(g.name) == node.id and node.kernel is not None
     }
 
 
@@ -204,14 +192,12 @@ READS: dict[str, Callable[[Node, float], Any]] = {
     "records": _records,
     "members": _members,
     "routes": _routes,
-    "checked": _checked,
     "proofs": _proof,
 }
 TAKE_IN: dict[str, Callable[[Node, Any, float], None]] = {
     "records": _take_records,
     "members": _take_members,
     "routes": _take_routes,
-    "checked": _take_checked,
     "proofs": _take_proof,
 }
 
@@ -225,7 +211,12 @@ def act(node: Node, action: Action) -> None:
 
 
 def _write(
-    node: Node, action: Action, effect: Callable[[float], Any], done: Callable[[Any], None], text: str = ""
+    node: Node,
+    action: Action,
+    effect: Callable[[float], Any],
+    done: Callable[[Any], None],
+    text: str = "",
+    call: str = "",
 ) -> None:
     """A call that changes something."""
     world, process = node.world, node.process
@@ -251,7 +242,7 @@ def _write(
             done(result)
             free()
 
-    world.call(node, type(action).__name__.lower(), effect, answer)
+    world.call(node, call or type(action).__name__.lower(), effect, answer)
 
 
 def _busy(node: Node, action: Action, busy: bool) -> None:
@@ -272,17 +263,20 @@ def _probe(node: Node, action: Probe) -> None:
         world.later(2 * DELAY, answer)
 
 
-def _check(node: Node, action: Check) -> None:
-    def effect(_: float) -> bool:
-        node.checked = False
-        return False
-
-    _write(node, action, effect, lambda _: _take_checked(node, False, 0))
-
-
-def _load(node: Node, action: Prepare | Update) -> None:
-    node.loaded = action.elements
+def _prepare(node: Node, action: Prepare) -> None:
+    """Load the rules; the first time, turn the source/destination check off too."""
+    node.kernel = action.rules
+    node.seen = node.seen._replace(loaded=action.rules)
     node.looked.pop("faults", None)
+
+    def effect(_: float) -> None:
+        node.checked = False
+
+    def done(_: Any) -> None:
+        node.unchecked = True
+
+    if not node.unchecked:
+        _write(node, action, effect, done, call="check")
     node.wake()
 
 
@@ -368,9 +362,7 @@ def _leave(node: Node, action: Leave) -> None:
 
 ACTS: dict[type, Callable[[Node, Any], None]] = {
     Probe: _probe,
-    Check: _check,
-    Prepare: _load,
-    Update: _load,
+    Prepare: _prepare,
     Release: _release,
     Take: _take,
     Point: _point,

@@ -132,7 +132,7 @@ def _mend_all(world: World) -> None:
 
 
 def _wipe(world: World, node: Node) -> None:
-    node.loaded, node.wiped = None, world.now
+    node.kernel, node.wiped = None, world.now
 
 
 def _end(_: World) -> None:

@@ -100,7 +100,7 @@ class Watcher:
             self.learning[key] = world.now
         if gate.role is Role.STANDBY and was.role is Role.SYNCING and name not in node.seen.synced:
             waited = world.now - self.learning.get(key, world.now)
-            if waited < elect.ALONE - 0.05:
+            if waited < WATCH:
                 raise BrokenError("1 ready", f"{node.slot} stands by for {name} without its connections")
         watched = world.now - node.watching
         claims = gate.role is Role.CLAIMING and was.role is Role.STANDBY
@@ -113,7 +113,7 @@ class Watcher:
 
     def _claim(self, world: World, node: Node, action: Release | Take) -> None:
         name = action.gateway
-        wiped = node.loaded is None and world.now - node.wiped > LOOKED
+        wiped = node.kernel is None and world.now - node.wiped > LOOKED
         if wiped or node.checked:
             raise BrokenError("1 ready", f"{node.slot} claims {name}, and could not forward")
         if not isinstance(action, Release):
@@ -182,7 +182,6 @@ def _unserved(world: World, name: str) -> str:
     for table in gateway.tables:
         if world.cloud.routes[table].now != holder.interface:
             return f"{table} leads to {world.cloud.routes[table].now or 'nowhere'}"
-    here = holder.addresses[gateway.places[holder.slot]]
-    if not any(element.map == "source" and element.value == here for element in holder.loaded or ()):
+    if holder.kernel is None or name not in holder.kernel.open:
         return f"{holder.id} does not translate for it"
     return ""

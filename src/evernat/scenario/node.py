@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from evernat.agent import elect
-from evernat.agent.cluster_model import Action, Beat, Release, Role, Seen, State, Take
-from evernat.agent.model import Elements
+from evernat.agent.cluster_model import Beat, Role, Rules, Seen, State
 from evernat.scenario import effects
 from evernat.scenario.air import Ear
 from evernat.scenario.invariants import BrokenError
@@ -24,6 +23,10 @@ BOOT = 1.0
 
 STALLED = 0.25
 """A round of the agent's loop that takes longer is a stall: what was seen before is of another time."""
+
+
+SAID = 1.0
+"""Seconds after which a node says again for how long it has been ready."""
 
 
 class Node:
@@ -43,9 +46,10 @@ class Node:
         self.connection = 0  # another number when its connections to the API broke
         self.offset = 0.0  # of its clock
         self.faults: list[tuple[str, str]] = []  # calls that will fail, and how
-        self.loaded: Elements | None = None  # the rules in the kernel, None when there are none
+        self.kernel: Rules | None = None  # the rules in the kernel, None when there are none
         self.wiped = 0.0  # when somebody flushed them
-        self.checked = True
+        self.checked = True  # the source/destination check
+        self.unchecked = False  # this process turned it off
         self.copies: dict[
             str, tuple[str, float]
         ] = {}  # gateway -> whose flows we copy, complete from when on
@@ -84,7 +88,7 @@ class Node:
             return
         self.process += 1
         self.running, self.notice, self.beat = True, "", None
-        self.copies, self.looked = {}, {}
+        self.copies, self.looked, self.unchecked = {}, {}, False
         self.seen, self.state = self._nothing(), elect.begin(self.config, self.local)
         self.watching = self.world.now
         for ear in self.ears.values():
@@ -183,8 +187,9 @@ class Node:
         except elect.IllegalTransitionError as error:
             raise BrokenError("7 transitions", f"{self.slot}: {error}") from error
         self.world.judge(self, before, actions)
-        if self.state is not before:
+        if self.state.gates != before.gates:
             self._tell(before)
+        self._speak()
         for action in actions:
             effects.act(self, action)
         if actions or self.state != before:
@@ -197,9 +202,18 @@ class Node:
             was = before.gates[name]
             if gate.role is not was.role:
                 self.world.say(f"{self.slot} {name}: {was.role.value} -> {gate.role.value} ({gate.cause})")
-        beat = elect.speak(self.state, self.seen, self.local)
-        if self.beat is None or beat._replace(at=0.0) != self.beat:
-            self.beat = beat._replace(at=0.0)
+            if gate.role is not Role.HANDING and name in self.seen.drained:
+                self.seen = self.seen._replace(drained=self.seen.drained - {name})
+
+    def _speak(self) -> None:
+        """Say something else, if there is something else to say; how long it has been ready, now and then."""
+        assert self.state is not None
+        beat, old = elect.speak(self.state, self.seen, self.local), self.beat
+        news = old is None or _gist(old) != _gist(beat)
+        if news:
+            self.wake()
+        if old is None or news or self.local - old.at > SAID:
+            self.beat = beat
             self.world.speak(self)
 
     def _nothing(self) -> Seen:
@@ -212,6 +226,5 @@ class Node:
         return self.state.gates[gateway].role
 
 
-def claims(action: Action) -> bool:
-    """Whether the action takes the address from somebody or takes it up."""
-    return isinstance(action, (Release, Take))
+def _gist(beat: Beat) -> tuple[object, ...]:
+    return beat.holds, beat.offers, beat.draining, beat.ready.keys()

@@ -12,7 +12,7 @@ LIMIT = 120.0
 """Seconds a stack may take from nothing to rest."""
 
 COPIED = (
-    "powered", "running", "loaded", "checked", "ready", "process", "beat", "state", "seen", "launched", "connection"
+    "powered", "running", "kernel", "checked", "unchecked", "ready", "process", "beat", "state", "seen", "launched", "connection"
 )  # fmt: skip
 
 
