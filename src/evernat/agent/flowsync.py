@@ -5,120 +5,136 @@ a full copy again every REFRESH seconds; the standby answers how many frames it 
 TCP's business, and a standby that cannot follow is cut off: it comes back and gets a full copy.
 
 What it may cost the node is bounded. When changes come faster than they are read the kernel says ENOBUFS; then we stop
-listening, which is when the kernel stops telling, rest for a while that doubles, and start over with a full copy.
+listening, which is when the kernel stops telling, rest for a while, and start over with a full copy.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
 import os
-import secrets
 import select
 import signal
 import socket
 import time
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Optional
 
 from .effects import conntrack
-from .flows import DELETE, LIST, RECORD, SET, Batch, Guard, collect, key, message
-from .syncwire import CHALLENGE, ForgedError, Sealer, derive, hello, names
+from .flows import DELETE, LIST, RECORD, SET, Batch, Guard, collect, key, messages
+from .syncwire import RANDOM, Way
 
 GATHER = 0.0003  # seconds from the first change to reading them all: fewer, larger frames
 REFRESH = 240.0  # seconds between full copies, well below flows.KEEP
-SILENCE = 3.0  # seconds without a word after which a connection is given up
-REST = 0.25, 8.0  # seconds: the first rest and the longest
-EVENT_ROOM = 8 << 20  # bytes of changes the kernel may keep for us
+REST = 3.0  # seconds of silence after which a connection is given up; of not listening after an overrun
 BACKLOG = 4 << 20  # bytes a standby may lag behind
-PENDING = 8  # connections that have not said who they are
-FRAME = 2000  # records
+LINES = 16
+FRAME = 500  # records: below 64 KB even if they do not compress
+
+BEGIN, COPY, CHANGE, END = b"B", b"C", b"E", b"Z"
 
 
 class Line:
-    """A connection to another node. What the socket does not take waits in `out`."""
+    """A connection to another node. `take` gets what comes, frame by frame; `out` waits for the socket."""
 
-    def __init__(self, made: socket.socket, take: Callable[[Line], None]):
-        made.setblocking(False)
+    def __init__(
+        self, made: socket.socket, secret: bytes, take: Callable[[Line, bytes], None], greeting: str
+    ):
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket, self.take = made, take
-        self.out, self.inbox = bytearray(), bytearray()
-        self.challenge = b""
-        self.sealer: Optional[Sealer] = None
-        self.opener: Optional[Sealer] = None
+        self.socket, self.fileno = made, made.fileno
+        self.secret, self.take, self.greeting = secret, take, greeting
+        self.out, self.inbox = bytearray(os.urandom(RANDOM)), bytearray()
+        self.random = bytes(self.out)
+        self.ways: Optional[tuple[Way, Way]] = None  # ours, theirs
         self.heard = self.said = time.monotonic()
 
-    def keys(self, secret: bytes, mine: bytes, theirs: bytes) -> None:
-        """From here on each way has its own key."""
-        self.sealer, self.opener = Sealer(derive(secret, mine)), Sealer(derive(secret, theirs))
-
-    def send(self, body: bytes) -> None:
-        """Seal and send a frame. OSError when the other end is gone or too slow."""
-        assert self.sealer
-        self.out += self.sealer.seal(body)
+    def say(self, body: bytes) -> None:
+        """Send a frame. OSError when the other end is gone or too slow."""
+        assert self.ways
+        self.out += self.ways[0].seal(body)
         self.said = time.monotonic()
-        self.push()
         if len(self.out) > BACKLOG:
             raise OSError("too slow")
-
-    def tell(self, data: bytes) -> None:
-        """Send something as it is."""
-        self.out += data
         self.push()
 
     def push(self) -> None:
         """Send what waits, as far as the socket takes it."""
-        with contextlib.suppress(BlockingIOError):
+        try:
             del self.out[: self.socket.send(self.out)]
+        except BlockingIOError:
+            return
 
     def ready(self) -> None:
-        """Send, read, and let `take` have what came. OSError when the other end is gone, ForgedError."""
+        """Something can be sent or read. OSError when the other end is gone, ForgedError."""
         self.push()
-        with contextlib.suppress(BlockingIOError):
+        try:
             data = self.socket.recv(1 << 18)
-            if not data:
-                raise OSError("closed")
-            self.inbox += data
-            self.heard = time.monotonic()
-            self.take(self)
+        except BlockingIOError:
+            return
+        if not data:
+            raise OSError("closed")
+        self.inbox += data
+        self.heard = time.monotonic()
+        if not self.ways and len(self.inbox) >= RANDOM:
+            other = bytes(self.inbox[:RANDOM])
+            del self.inbox[:RANDOM]
+            self.ways = Way(self.secret, self.random, other), Way(self.secret, other, self.random)
+            if self.greeting:
+                self.say(self.greeting.encode())
+        if self.ways:
+            for body in self.ways[1].open(self.inbox):
+                self.take(self, body)
 
-    def frames(self) -> Iterator[bytes]:
-        """The bodies that came whole."""
-        return self.opener.open(self.inbox) if self.opener else iter(())
+
+class Side:
+    """A gateway of this node, and the connection about it. What is plain here is its status."""
+
+    def __init__(self, role: str, address: str, instance: str, own: str):
+        self.role, self.address, self.instance = role, address, instance
+        self.own = socket.inet_aton(own)
+        self.line: Optional[Line] = None
+        self.connected = self.synced = False
+        self.entries = self.position = self.dropped = 0
+
+    def cut(self) -> None:
+        """The connection is gone."""
+        self.line = None
+        self.connected = False
 
 
-class Serving:
-    """A gateway this node holds, and the connection of its standby."""
+class Serving(Side):
+    """Held: the line is its standby's. `position` is how many frames that one has done."""
 
-    def __init__(self, address: str, instance: str, own: str):
-        self.address, self.instance, self.own = address, instance, socket.inet_aton(own)
+    def __init__(self, *words: str):
+        super().__init__(*words)
         self.batch: Batch = {}
-        self.drains: list[tuple[int, int]] = []  # frame, number of the command
-        self.listed = self.cuts = 0
-        self.lag = 0.0
-        self.reset(None)
+        self.lag_ms = 0.0
+        self.begin(None, 0.0)
 
-    def reset(self, line: Optional[Line]) -> None:
-        """Begin with a new connection, or with none."""
-        self.line = line
+    def cut(self) -> None:
+        """Nothing of it counts any more."""
+        self.begin(None, 0.0)
+
+    def begin(self, line: Optional[Line], due: float) -> None:
+        """Of this connection; a full copy is due."""
+        self.line, self.connected, self.due = line, bool(line), due
         self.listing: Optional[socket.socket] = None
         self.changed: set[bytes] = set()  # since the listing began: it may show what was before
-        self.due = 0.0
-        self.sent: deque[float] = deque()
-        self.done = self.whole = 0  # frames the standby has done; the one that ended its last full copy
+        self.times: deque[float] = deque()  # when the frames were sent that are not done yet
+        self.position = self.sent = 0
+        self.restart(due)
 
-    @property
-    def synced(self) -> bool:
-        """The standby has all there is."""
-        return 0 < self.whole <= self.done
+    def restart(self, due: float) -> None:
+        """What the standby has is not all; a full copy is due."""
+        self.due, self.whole, self.listing, self.synced = due, 0, None, False
 
     def say(self, kind: bytes, records: list[bytes]) -> None:
         """Send one frame."""
         assert self.line
-        self.sent.append(time.monotonic())
-        self.line.send(kind + b"".join(records))
+        self.times.append(time.monotonic())
+        self.sent += 1
+        self.line.say(zlib.compress(kind + b"".join(records), 1))
 
     def flush(self) -> None:
         """Send what changed."""
@@ -126,333 +142,233 @@ class Serving:
         if self.listing:
             self.changed.update(self.batch)
         self.batch.clear()
-        for at in range(0, len(records) if self.line else 0, FRAME):
-            self.say(b"E", records[at : at + FRAME])
+        for at in range(0, len(records), FRAME):
+            self.say(CHANGE, records[at : at + FRAME])
 
-    def tend(self, now: float) -> None:
+    def tend(self) -> None:
         """Go on with a full copy, or say that we are there."""
         assert self.line
+        now = time.monotonic()
         if self.due <= now and not self.listing:
-            self.say(b"B", [])
-            self.listing, self.due, self.listed = conntrack.connect(), now + REFRESH, 0
+            self.say(BEGIN, [])
+            self.listing, self.due, self.entries = conntrack.connect(), now + REFRESH, 0
             self.listing.send(LIST)
-        if self.listing and len(self.line.out) < 1 << 16:
+        if self.listing and not self.line.out:
             found: Batch = {}
             end = collect(self.listing.recv(1 << 16), {self.own: found}, self.listing.getsockname()[0])
-            self.listed += len(found)
-            self.say(b"D", [record for name, record in found.items() if name not in self.changed])
+            self.entries += len(found)
+            self.say(COPY, [record for name, record in found.items() if name not in self.changed])
             if end:
-                self.say(b"Z", [])
-                self.whole = len(self.sent) + self.done
-                self.listing = None
+                self.say(END, [])
+                self.whole, self.listing = self.sent, None
                 self.changed.clear()
         if now - self.line.said > 1:
-            self.say(b"T", [])
+            self.say(CHANGE, [])
+        if self.times:
+            self.lag_ms = max(self.lag_ms, (now - self.times[0]) * 1e3)
 
-    def heard(self, body: bytes) -> None:
-        """How far the standby is, and whether it wants a full copy."""
+    def heard(self, line: Line, body: bytes) -> None:
+        """How many frames the standby has done, and whether it wants a full copy."""
         now = time.monotonic()
-        while self.done < int.from_bytes(body[1:], "big"):
-            self.lag = now - self.sent.popleft()
-            self.done += 1
+        while self.position < int.from_bytes(body[1:], "big"):
+            self.position += 1
+            self.lag_ms = (now - self.times.popleft()) * 1e3
+        self.synced = 0 < self.whole <= self.position
         if body[0]:
-            self.due = min(self.due, now + SILENCE)
-
-    def status(self) -> dict[str, Any]:
-        """What is known, in plain values."""
-        late = time.monotonic() - self.sent[0] if self.sent else 0.0
-        return {
-            "role": "serve", "synced": self.synced, "connected": bool(self.line), "entries": self.listed,
-            "position": self.done, "lag_ms": round(max(self.lag, late) * 1e3, 3), "dropped": self.cuts,
-        }  # fmt: skip
+            self.due = min(self.due, now + REST)
 
 
-class Following:
-    """A gateway this node stands by for, and the connection to its holder."""
+class Following(Side):
+    """Stood by for: the line is its holder's. `position` is how many frames of it were done."""
 
-    def __init__(self, address: str, instance: str, own: str):
-        self.address, self.instance, self.own = address, instance, socket.inet_aton(own)
-        self.line: Optional[Line] = None
-        self.retry = 0.0
+    def __init__(self, *words: str):
+        super().__init__(*words)
         self.guard = Guard()
-        self.synced = self.wish = False
-        self.done = self.copy = self.refused = self.failed = 0
+        self.retry = 0.0
+        self.copy = self.refused = 0
         self.kernel = conntrack.connect()
-        self.known = dict.fromkeys(self._present(), 0)  # flow -> the full copy that had it
-
-    def _present(self) -> Batch:
-        """What the kernel has: this node may have been the holder, or this process may be new."""
+        # What is there: this node may have been the holder, or this process may be new.
         found: Batch = {}
         self.kernel.send(LIST)
         while not collect(self.kernel.recv(1 << 16), {self.own: found}, self.kernel.getsockname()[0]):
             pass
-        return found
+        self.known = {key(record): 0 for record in found.values()}  # flow -> the full copy that had it
 
-    def heard(self, body: bytes) -> None:
-        """One frame of the holder's."""
-        self.done += 1
-        kind = body[:1]
-        if kind == b"B":
+    def heard(self, line: Line, body: bytes) -> None:
+        """Do one frame of the holder's, and say so."""
+        self.connected = True
+        body = zlib.decompress(body)
+        refused = self.refused
+        if body[:1] == BEGIN:
             self.copy += 1
-        elif kind == b"Z":
-            gone = [name for name, copy in self.known.items() if copy != self.copy]
-            self._delete(gone)
+        elif body[:1] == END:
+            self._sweep()
             self.synced = True
         else:
             self._install([body[at : at + RECORD.size] for at in range(1, len(body), RECORD.size)])
+        self.position, self.entries = self.position + 1, len(self.known)
+        line.say(bytes((refused < self.refused,)) + self.position.to_bytes(8, "big"))
 
     def _install(self, records: list[bytes]) -> None:
-        now, messages, known = time.monotonic(), [], self.known
-        for number, record in enumerate(records):
+        now, known, told = time.monotonic(), self.known, []
+        for record in records:
             name = key(record)
             there = name in known
             if record[:1] == SET:
                 known[name] = self.copy
-            elif not there:
-                continue
-            elif self.guard.allows(len(known), now):
-                del known[name]
-            else:
+            elif there and not self.guard.allows(len(known), now):
                 self.refused += 1
-                self.wish = True
                 continue
-            messages.append(message(record, self.own, number, there))
-        again = []
-        for number, _ in conntrack.write(self.kernel, messages):
-            record = records[number]
-            if record[:1] == SET:  # not there though it was, there though it was not, or changed too much
-                again.append(message(DELETE + record[1:], self.own, FRAME, True))
-                again.append(message(record, self.own, number, False))
-        for number, _ in conntrack.write(self.kernel, again):
-            if number < FRAME:
-                self.failed += 1
-                known.pop(key(records[number]), None)
+            else:
+                known.pop(name, None)
+            told.append(messages(record, self.own, there))
+        self.dropped += conntrack.write(self.kernel, told)
 
-    def _delete(self, flows: list[bytes]) -> None:
-        for name in flows:
+    def _sweep(self) -> None:
+        """Delete what a full copy did not have."""
+        gone = [name for name, copy in self.known.items() if copy != self.copy]
+        for name in gone:
             del self.known[name]
-        rest = bytes(RECORD.size - 14)
-        messages = [message(DELETE + name + rest, self.own, 0, True) for name in flows]
-        deque(conntrack.write(self.kernel, messages), 0)
-
-    def status(self) -> dict[str, Any]:
-        """What is known, in plain values."""
-        return {
-            "role": "follow", "synced": self.synced, "connected": bool(self.line and self.line.sealer),
-            "entries": len(self.known), "position": self.done, "dropped": self.failed, "refused": self.refused,
-            "silent_ms": round((time.monotonic() - self.line.heard) * 1e3) if self.line else None,
-        }  # fmt: skip
+        rest = bytes(RECORD.size - 61)
+        conntrack.write(self.kernel, [messages(DELETE + name + rest, self.own, True) for name in gone])
 
 
 class Engine:
     """All gateways of this node, in one loop."""
 
-    def __init__(self, control: socket.socket, secret: bytes, port: int, me: str):
-        self.control, self.secret, self.port, self.me = control, secret, port, me
-        self.listener = socket.create_server(("", port), backlog=PENDING)
-        self.listener.setblocking(False)
-        self.serving: dict[str, Serving] = {}
-        self.following: dict[str, Following] = {}
+    def __init__(self, control: socket.socket, secret: str, port: int, me: str):
+        self.control, self.secret, self.port, self.me = control, bytes.fromhex(secret), port, me
+        self.listener = socket.create_server(("", port))
+        self.wanted: dict[str, list[str]] = {}
+        self.sides: dict[str, Any] = {}
         self.lines: list[Line] = []
-        self.batches: dict[bytes, Batch] = {}
         self.events: Optional[socket.socket] = None
-        self.resume = self.opened = 0.0
-        self.rest, self.forged = REST[0], 0
+        self.resume = 0.0
+        self.forged = 0
 
     def turn(self) -> None:
-        """Wait for something, and do it. EOFError when the agent is gone."""
-        poll = select.poll()
-        poll.register(self.control, select.POLLIN)
-        poll.register(self.listener, select.POLLIN)
+        """Look after all, wait for something, and do it. EOFError when the agent is gone."""
+        now = time.monotonic()
+        for line in self.lines[:]:
+            if now - line.heard > REST:
+                self._drop(line)
+        served = [side for side in self.sides.values() if side.line and side.role == "serve"]
+        if not served:
+            self.events = None
+        elif not self.events and now >= self.resume:
+            self.events = conntrack.connect(conntrack.EVENTS)
+        for side in served if self.events else []:
+            self._try(side.line, side.tend)
+        for gateway, side in self.sides.items():
+            if side.role == "follow" and not side.line and now >= side.retry:
+                side.retry = now + 0.5
+                self._call(gateway, side)
+        copying = [side.line for side in served if side.listing and side.line]
+        self._wait([line for line in self.lines if line.out or line in copying])
+
+    def _wait(self, writes: list[Line]) -> None:
+        reads: list[Any] = [self.control, self.listener, *self.lines]
         if self.events:
-            poll.register(self.events, select.POLLIN)
-        lines = {line.socket.fileno(): line for line in self.lines}
-        for number, line in lines.items():
-            poll.register(number, select.POLLIN | select.POLLOUT if line.out else select.POLLIN)
-        copying = any(each.listing and not each.line.out for each in self.serving.values() if each.line)
-        for number, _ in poll.poll(0 if copying else 100):
-            if number == self.control.fileno():
+            reads.append(self.events)
+        readable, writable, _ = select.select(reads, writes, [], 0.1)
+        for each in {*readable, *writable}:
+            if isinstance(each, Line):
+                self._try(each, each.ready)
+            elif each is self.control:
                 self._command()
-            elif number == self.listener.fileno():
+            elif each is self.listener:
                 self._accept()
-            elif number in lines:
-                self._try(lines[number], lines[number].ready)
             else:
                 time.sleep(GATHER)
-                self.hear()
-        self._tend(time.monotonic())
+                self._hear()
 
     def _try(self, line: Line, work: Callable[[], None]) -> None:
         """Do it, or give the connection up."""
-        if line not in self.lines:
-            return
         try:
-            work()
-        except (OSError, ForgedError, ValueError) as error:
-            self.forged += not isinstance(error, OSError)
+            if line in self.lines:
+                work()
+        except OSError:
+            self._drop(line)
+        except ValueError:
+            self.forged += 1
             self._drop(line)
 
     def _drop(self, line: Line) -> None:
         line.socket.close()
         self.lines.remove(line)
-        for holder in self.serving.values():
-            if holder.line is line:
-                holder.reset(None)
-                self._drained(holder)
-        for standby in self.following.values():
-            if standby.line is line:
-                standby.line = None
+        for side in self.sides.values():
+            if side.line is line:
+                side.cut()
 
-    def _tend(self, now: float) -> None:
-        for line in self.lines[:]:
-            if now - line.heard > SILENCE:
-                self._drop(line)
-        served = [each for each in self.serving.values() if each.line]
-        if served and not self.events and now >= self.resume:
-            self.events, self.opened = conntrack.connect(conntrack.EVENTS, EVENT_ROOM), now
-        elif not served and self.events:
-            self._deafen()
-        for each in served:
-            if self.events and each.line:
-                self._try(each.line, functools.partial(each.tend, now))
-        for gateway, standby in self.following.items():
-            if not standby.line and now >= standby.retry:
-                standby.retry = now + 0.5
-                self._call(gateway, standby)
-
-    # Holding
-
-    def hear(self) -> None:
+    def _hear(self) -> None:
         """Read what changed, and pass it on."""
-        if self.events:
-            try:
-                for _ in range(1000):
-                    collect(self.events.recv(8192), self.batches, 0)
-            except BlockingIOError:
-                pass
-            except OSError:  # ENOBUFS: something was lost
-                self._overrun(time.monotonic())
-        for each in self.serving.values():
-            if each.line:
-                self._try(each.line, each.flush)
-            each.batch.clear()
-
-    def _overrun(self, now: float) -> None:
-        self._deafen()
-        self.rest = REST[0] if now - self.opened > 2 * REST[1] else min(self.rest * 2, REST[1])
-        self.resume = now + self.rest
-        for each in self.serving.values():
-            each.due, each.whole = self.resume, 0
-            each.listing = None
-            each.cuts += 1
-
-    def _deafen(self) -> None:
-        if self.events:
-            self.events.close()
-        self.events = None
+        held = [side for side in self.sides.values() if side.role == "serve"]
+        batches = {side.own: side.batch for side in held}
+        try:
+            for _ in range(8000 if self.events else 0):
+                collect(self.events.recv(8192), batches, 0)  # type: ignore[union-attr]
+        except BlockingIOError:
+            pass
+        except OSError:  # ENOBUFS: something was lost
+            self.events = None
+            self.resume = time.monotonic() + REST
+            for side in held:
+                side.dropped += 1
+                side.restart(self.resume)
+        for side in held:
+            if side.line:
+                self._try(side.line, side.flush)
+            side.batch.clear()
 
     def _accept(self) -> None:
         made, (address, _) = self.listener.accept()
-        waiting = [line for line in self.lines if not line.sealer]
-        if len(waiting) >= PENDING or address not in {each.address for each in self.serving.values()}:
+        made.setblocking(False)
+        if len(self.lines) < LINES and any(side.address == address for side in self.sides.values()):
+            self.lines.append(Line(made, self.secret, self._greeted, ""))
+        else:
             self.forged += 1
             made.close()
-            return
-        line = Line(made, self._greeted)
-        line.challenge = secrets.token_bytes(CHALLENGE)
-        line.opener = Sealer(derive(self.secret, line.challenge))
-        self.lines.append(line)
-        self._try(line, functools.partial(line.tell, line.challenge))
 
-    def _greeted(self, line: Line) -> None:
-        """The first frame says who it is."""
-        for body in line.frames():
-            gateway, asker, asked = names(body)
-            holder = self.serving.get(gateway)
-            if not holder or (asker, asked) != (holder.instance, self.me):
-                raise OSError("not for us")
-            if holder.line:
-                self._drop(holder.line)
-            line.keys(derive(self.secret, line.challenge, body), b"holder", b"standby")
-            line.take = functools.partial(self._answered, holder)
-            holder.reset(line)
-            holder.due = self.resume
-            return
+    def _greeted(self, line: Line, body: bytes) -> None:
+        """The first frame says who wants which gateway of whom."""
+        gateway, asker, asked = body.decode().split()
+        side = self.sides.get(gateway)
+        if not side or (side.role, side.instance, self.me) != ("serve", asker, asked):
+            raise OSError("not ours")
+        if side.line:
+            self._drop(side.line)
+        side.begin(line, self.resume)
+        line.take = side.heard
 
-    def _answered(self, holder: Serving, line: Line) -> None:
-        for body in line.frames():
-            holder.heard(body)
-        self._drained(holder)
-
-    def _drained(self, holder: Serving) -> None:
-        for frame, number in holder.drains[:]:
-            if not holder.synced or frame <= holder.done:
-                holder.drains.remove((frame, number))
-                self._answer(number, holder.done if holder.synced else None)
-
-    # Standing by
-
-    def _call(self, gateway: str, standby: Following) -> None:
+    def _call(self, gateway: str, side: Following) -> None:
         made = socket.socket()
-        line = Line(made, functools.partial(self._challenged, gateway, standby))
-        made.connect_ex((standby.address, self.port))
-        standby.line = line
-        self.lines.append(line)
-
-    def _challenged(self, gateway: str, standby: Following, line: Line) -> None:
-        if len(line.inbox) < CHALLENGE:
-            return
-        challenge = bytes(line.inbox[:CHALLENGE])
-        del line.inbox[:CHALLENGE]
-        body = hello(secrets.token_bytes(CHALLENGE), gateway, self.me, standby.instance)
-        line.tell(Sealer(derive(self.secret, challenge)).seal(body))
-        line.keys(derive(self.secret, challenge, body), b"standby", b"holder")
-        standby.done = 0
-        line.take = functools.partial(self._told, standby)
-
-    def _told(self, standby: Following, line: Line) -> None:
-        for body in line.frames():
-            standby.heard(body)
-        line.send(bytes((standby.wish,)) + standby.done.to_bytes(8, "big"))
-        standby.wish = False
-
-    # The agent
+        made.setblocking(False)
+        made.connect_ex((side.address, self.port))
+        side.position = 0
+        side.line = Line(made, self.secret, side.heard, f"{gateway} {self.me} {side.instance}")
+        self.lines.append(side.line)
 
     def _command(self) -> None:
+        """The agent says what it wants, and gets how that stands, with all changes up to now on their way."""
         data = self.control.recv(1 << 16)
         if not data:
             raise EOFError
-        number, verb, *words = json.loads(data)
-        if verb == "status":
-            sides: dict[str, Any] = {**self.serving, **self.following}
-            self._answer(
-                number, {name: {**each.status(), "forged": self.forged} for name, each in sides.items()}
-            )
-        elif verb == "drain":
-            self.hear()
-            holder = self.serving.get(words[0])
-            if holder and holder.line and holder.line.sealer and holder.synced:
-                holder.drains.append((holder.line.sealer.count, number))
-                self._drained(holder)
-            else:
-                self._answer(number, None)
-        else:
-            self._assign(verb, *words)
-            self._answer(number, True)
-
-    def _assign(self, verb: str, gateway: str, *words: str) -> None:
-        for side in self.serving, self.following:
-            each = side.pop(gateway, None)
-            if each and each.line:
-                self._drop(each.line)
-        if verb == "serve":
-            self.serving[gateway] = Serving(*words)
-        elif verb == "follow":
-            self.following[gateway] = Following(*words)
-        self.batches = {each.own: each.batch for each in self.serving.values()}
-
-    def _answer(self, number: int, value: Any) -> None:
-        self.control.send(json.dumps([number, value]).encode())
+        wanted = json.loads(data)
+        for gateway in [name for name in self.sides if self.wanted[name] != wanted.get(name)]:
+            line = self.sides.pop(gateway).line
+            if line:
+                self._drop(line)
+        for gateway in wanted.keys() - self.sides.keys():
+            kind = Serving if wanted[gateway][0] == "serve" else Following
+            self.sides[gateway] = kind(*wanted[gateway])
+        self.wanted = wanted
+        self._hear()
+        plain = str, int, float
+        status = {
+            gateway: {name: value for name, value in vars(side).items() if isinstance(value, plain)}
+            for gateway, side in self.sides.items()
+        }
+        self.control.send(json.dumps({**status, "": {"forged": self.forged}}).encode())
 
 
 def main() -> None:
@@ -461,11 +377,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(10)
     control = socket.socket(fileno=0)
-    secret, port, me = json.loads(control.recv(1 << 16))
-    engine = Engine(control, bytes.fromhex(secret), port, me)
-    with contextlib.suppress(EOFError):
+    engine = Engine(control, *json.loads(control.recv(1 << 16)))
+    try:
         while True:
             engine.turn()
+    except EOFError:
+        return
 
 
 if __name__ == "__main__":

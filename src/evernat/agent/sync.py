@@ -7,8 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Optional
+
+Status = dict[str, dict[str, Any]]
 
 
 class SyncProcess:
@@ -18,14 +21,11 @@ class SyncProcess:
     """
 
     def __init__(self, key: bytes, port: int, me: str, log: Callable[..., None]):
-        self._hello = [key.hex(), port, me]
+        self._hello = key.hex(), port, me
         self._log = log
         self._lock = threading.Lock()
-        self._wanted: dict[str, list[str]] = {}
-        self._process: Optional[subprocess.Popen[bytes]] = None
-        self._number = 0
-        with self._lock:
-            self._start()
+        self._wanted: dict[str, tuple[str, ...]] = {}
+        self._start()
 
     def serve(self, gateway: str, peer_address: str, peer_instance: str, own: str) -> None:
         """This node holds the gateway: stream to that standby. Saying it again changes nothing."""
@@ -44,56 +44,49 @@ class SyncProcess:
 
         The stream goes on: what changes until the routes have moved is sent as well.
         """
-        position: Optional[int] = self._ask(seconds, "drain", gateway)
-        return position
+        end = time.monotonic() + seconds
+        goal = self.status().get(gateway, {}).get("sent")
+        while True:
+            now = self.status().get(gateway, {})
+            if goal is None or not now.get("synced") or time.monotonic() > end:
+                return None
+            if now["position"] >= goal:
+                return int(goal)
+            time.sleep(0.001)
 
-    def status(self) -> dict[str, dict[str, Any]]:
-        """By gateway: role, synced, connected, entries, position, dropped, forged, lag_ms or silent_ms."""
-        return self._ask(1.0, "status") or {}
+    def status(self) -> Status:
+        """By gateway: role, connected, synced, entries, position, dropped, lag_ms... Under "": forged.
+
+        Nothing is known when the process was just started again.
+        """
+        with self._lock:
+            try:
+                self._control.send(json.dumps(self._wanted).encode())
+                answer: Status = json.loads(self._control.recv(1 << 16))
+                return answer
+            except (OSError, ValueError) as error:
+                self.close()
+                self._log("sync", result=f"ended: {error}", status=self._process.returncode)
+                self._start()
+                return {}
 
     def close(self) -> None:
         """End the process."""
         self._control.close()
-        if self._process:
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
 
     def _want(self, gateway: str, *words: str) -> None:
-        verb, *rest = words or ("stop",)
-        wanted = [verb, gateway, *rest]
-        if self._wanted.get(gateway, ["stop", gateway]) != wanted:
-            self._wanted[gateway] = wanted
-            self._ask(1.0, *wanted)
-
-    def _ask(self, seconds: float, *words: str) -> Any:
-        """The answer, None if there is none in time."""
-        with self._lock:
-            try:
-                return self._say(seconds, *words)
-            except TimeoutError:
-                return None
-            except OSError as error:
-                assert self._process
-                self._log("sync", result=f"ended: {error}", status=self._process.poll())
-                self._start()
-                return None
-
-    def _say(self, seconds: float, *words: str) -> Any:
-        self._number += 1
-        self._control.settimeout(seconds)
-        self._control.send(json.dumps([self._number, *words]).encode())
-        while True:
-            data = self._control.recv(1 << 16)
-            if not data:
-                raise ConnectionError("no answer")
-            number, value = json.loads(data)
-            if number == self._number:
-                return value
+        if self._wanted.get(gateway, ()) != words:
+            self._wanted.pop(gateway, None)
+            if words:
+                self._wanted[gateway] = words
+            self.status()
 
     def _start(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.settimeout(2)
         with theirs:
             command = [sys.executable, "-m", __name__.replace(".sync", ".flowsync")]
             self._process = subprocess.Popen(command, stdin=theirs.fileno())
         self._control.send(json.dumps(self._hello).encode())
-        for wanted in self._wanted.values():
-            self._control.send(json.dumps([0, *wanted]).encode())

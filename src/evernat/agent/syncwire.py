@@ -1,9 +1,8 @@
 """Sealed frames over a connection between two nodes of a stack. Pure.
 
-The holder opens with a challenge of 16 random bytes. The standby's first frame is its hello: 16 random bytes of its
-own, then who asks whom for which gateway. Every later key comes of both, so nothing said on another connection opens
-here. Each frame's seal also covers its number: what is changed, repeated, left out or out of order does not open, and
-a connection on which that happens is closed.
+Each end begins with 16 random bytes. The key of what it says is made of the stack's key, its own and the other's
+bytes, so nothing said on another connection opens here. Each frame's seal also covers its number: what is changed,
+repeated, left out or out of order does not open, and a connection on which that happens is closed.
 """
 
 from __future__ import annotations
@@ -11,54 +10,39 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterator
 
-CHALLENGE = 16
-SEAL = 16
-LIMIT = 65_000
-"""Bytes of a frame's body, at most."""
+RANDOM = 16
+HEAD = 18
+"""Bytes before a frame's body: 2 for its length, 16 of seal."""
 
 
-class ForgedError(Exception):
+class ForgedError(ValueError):
     """A frame was not sealed by who must have sealed it, for this place in this conversation."""
 
 
-def derive(key: bytes, *parts: bytes) -> bytes:
-    """A key of `key` and what was said."""
-    return hmac.digest(key, b"".join(parts), "sha256")
+class Way:
+    """What goes one way: sealed at one end, opened at the other."""
 
+    def __init__(self, secret: bytes, mine: bytes, theirs: bytes):
+        if mine == theirs:  # somebody plays back to us what we say
+            raise ForgedError
+        self.key, self.count = hmac.digest(secret, mine + theirs, "sha256"), 0
 
-def hello(nonce: bytes, gateway: str, asker: str, asked: str) -> bytes:
-    """The body of the standby's first frame; `asker` and `asked` are instance ids."""
-    return nonce + f"{gateway} {asker} {asked}".encode()
-
-
-def names(body: bytes) -> list[str]:
-    """Gateway, asker and asked of a hello."""
-    return body[CHALLENGE:].decode().split(" ")
-
-
-class Sealer:
-    """Numbers and seals what goes one way."""
-
-    def __init__(self, key: bytes):
-        self.key, self.count = key, 0
-
-    def tag(self, body: bytes) -> bytes:
-        """The seal of the next frame."""
+    def _seal(self, body: bytes) -> bytes:
         self.count += 1
-        return derive(self.key, self.count.to_bytes(8, "big"), body)[:SEAL]
+        return hmac.digest(self.key, self.count.to_bytes(8, "big") + body, "sha256")[:16]
 
     def seal(self, body: bytes) -> bytes:
-        """The frame of `body`."""
-        return len(body).to_bytes(2, "big") + self.tag(body) + body
+        """The next frame; the body is shorter than 64 KB."""
+        return len(body).to_bytes(2, "big") + self._seal(body) + body
 
     def open(self, inbox: bytearray) -> Iterator[bytes]:
         """Take whole frames out of `inbox`, and give their bodies. ForgedError at the first that is not right."""
-        while len(inbox) >= 2 + SEAL:
-            end = 2 + SEAL + int.from_bytes(inbox[:2], "big")
+        while len(inbox) >= HEAD:
+            end = HEAD + int.from_bytes(inbox[:2], "big")
             if len(inbox) < end:
                 return
-            seal, body = bytes(inbox[2 : 2 + SEAL]), bytes(inbox[2 + SEAL : end])
+            seal, body = inbox[2:HEAD], bytes(inbox[HEAD:end])
             del inbox[:end]
-            if not hmac.compare_digest(seal, self.tag(body)):
+            if not hmac.compare_digest(seal, self._seal(body)):
                 raise ForgedError
             yield body
