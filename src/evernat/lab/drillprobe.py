@@ -27,6 +27,8 @@ from typing import Any
 
 INTERVAL = 0.01
 BUCKET = 0.05
+SILENT = 1.0
+"""A stream from which nothing came in this last time of a measurement does not count as alive."""
 SEGMENT = 1400
 """Bytes the stream sends each interval: a full packet, 140 kB/s."""
 
@@ -184,6 +186,8 @@ def _hurry() -> bool:
 
 def _report(probe: Probe, stream: Stream, began: float, wall: float, interval: float) -> dict[str, Any]:
     ended = time.monotonic()
+    if not stream.error and ended - stream.record.last > SILENT:
+        stream.error = "silent"
     for record in (probe.record, stream.record):
         record.ended(ended)
     last = int((ended - began) / BUCKET)
