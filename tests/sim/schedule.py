@@ -67,7 +67,7 @@ def _event(random: Random, at: float, topology: str) -> Event:
     if what in ("stall", "lag"):
         return Event(at, what, (node, str(random.choice((0.1, 0.3, 0.6, 1.5, 4.0)))))
     if what == "jump":
-        return Event(at, what, (node, str(random.choice((-3600.0, -2.0, -0.3, 0.3, 2.0, 3600.0)))))
+        return Event(at, what, (node, str(random.choice((0.2, 0.4, 2.0, 3600.0)))))
     if what in ("cut", "mend", "loss"):
         other = random.choice([slot for slot in slots if slot != node])
         share = (str(random.choice((0.1, 0.5, 0.9))),) if what == "loss" else ()

@@ -82,7 +82,8 @@ class Cloud:
         self.instances: dict[str, History[Instance]] = {}
         self.cut = cut
         self.stale = 0.0
-        self.associations = 0
+        self.associations = 0  # made so far
+        self.moves = 0  # of addresses
 
     def launch(self, slot: str, now: float) -> Instance:
         """A new instance in that slot: i-a1, then i-a2, ..."""
@@ -120,6 +121,7 @@ class Cloud:
         self.associations += 1
         made = Association(f"eipassoc-{self.associations}", interface, instance, place)
         self.owners[gateway].set(made, now)
+        self.moves += 1
         if place == 0:
             self.cut(instance)
         return made.id

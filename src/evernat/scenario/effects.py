@@ -21,14 +21,14 @@ from evernat.agent.cluster_model import (
     Route,
     Take,
 )
-from evernat.agent.model import Proof
+from evernat.agent.common import Proof
 from evernat.scenario.air import DELAY
 from evernat.scenario.cloud import Association, Refused, Unanswered
 
 if TYPE_CHECKING:
     from evernat.scenario.node import Node
 
-DOZE = 0.5
+DOZE = 1.0
 """Seconds between two rounds of the loop when nothing happens: saves most of the work, and changes nothing."""
 
 TURN = 0.05
@@ -78,7 +78,7 @@ def _look(node: Node, name: str) -> None:
     if name in READS:
         _ask(node, name, READS[name])
     elif name == "faults":
-        faults = () if node.kernel is not None else ("the rules are not loaded",)
+        faults: tuple[str, ...] = () if node.kernel is not None else ("the rules are not loaded",)
         faults += () if node.unchecked else ("the source/destination check is on",)
         node.seen = node.seen._replace(faults=faults)
     elif name == "notice":
@@ -99,7 +99,12 @@ def _synced(node: Node) -> frozenset[str]:
             node.copies[name] = (holder, world.now + SYNC)
     if world.now < node.lagging:
         return frozenset()
-    return frozenset(name for name, (_, complete) in node.copies.items() if world.now >= complete)
+    known = node.seen.records
+    return frozenset(
+        name
+        for name, (source, complete) in node.copies.items()
+        if world.now >= complete and name in known and known[name].instance == source
+    )
 
 
 def _ask(node: Node, name: str, read: Callable[[Node, float], Any]) -> None:
@@ -113,7 +118,9 @@ def _ask(node: Node, name: str, read: Callable[[Node, float], Any]) -> None:
             node.world.later(AGAIN, _forget, node, name)
         else:
             TAKE_IN[name](node, result, asked)
-            node.wake()
+            if node.known.get(name) != result:
+                node.known[name] = result
+                node.wake()
 
     node.world.call(node, name, lambda now: read(node, now - node.world.cloud.stale), answer)
 
@@ -345,8 +352,8 @@ def _drain(node: Node, action: Drain) -> None:
 def _complete(node: Node, action: Complete) -> None:
     def effect(_: float) -> str:
         first, node.ready = not node.ready, True
-        if first and action.result == "CONTINUE":
-            node.on_ready()
+        if first:
+            node.world.hook(node, action.result)
         return "answered"
 
     def done(result: str) -> None:

@@ -47,8 +47,11 @@ def bury(world: World, node: Node, replace: bool) -> None:
     if world.cloud.instances[node.id].now.state != "terminated":
         world.cloud.change(node.id, "terminated", world.now)
         world.say(f"aws {node.id} is terminated")
-        if replace:
-            world.launch(node.slot).on_ready = node.on_ready
+        others = [
+            i for i in world.cloud.instances.values() if i.now.slot == node.slot and i.now.state == "running"
+        ]
+        if replace and (not others or node.replaces):
+            world.launch(node.slot).replaces = node.replaces
         world.wake()
 
 
@@ -61,8 +64,8 @@ def terminate(world: World, node: Node, replace: bool = True) -> None:
 
 
 def _stop(world: World, node: Node) -> None:
+    node.returns = node.running
     node.stop()
-    world.later(node.STOPPED, node.start)
 
 
 def _stall(world: World, slot: str, seconds: str) -> None:
@@ -112,11 +115,11 @@ def _roll(world: World, slot: str) -> None:
 
 def _replace(world: World, old: Node) -> None:
     """Launch before terminate, as the group's maintenance policy says."""
-    if world.cloud.instances[old.id].now.state != "running" or old.replaced:
+    busy = old.replaces and world.cloud.instances[old.replaces.id].now.state == "running"
+    if world.cloud.instances[old.id].now.state != "running" or old.replaced or busy:
         return
     old.replaced = True
-    new = world.launch(old.slot)
-    new.on_ready = lambda: terminate(world, old, replace=False) if old.powered else None
+    world.launch(old.slot).replaces = old
 
 
 def _failover(world: World, gateway: str, slot: str) -> None:

@@ -69,12 +69,14 @@ class Watcher:
             was = before.gates[name]
             if gate.role is not was.role:
                 self._transition(world, node, was, gate)
+            if gate.role in HOLDS or self.twice:
+                self._twice(world, node, name)
         for action in actions:
             if isinstance(action, (Release, Take)):
                 self._claim(world, node, action)
 
-    def after(self, world: World) -> None:
-        """Anything happened."""
+    def moved(self, world: World) -> None:
+        """An address went somewhere."""
         for name, history in world.cloud.owners.items():
             owner = history.now
             if owner and self.owners.get(name) != owner.instance:
@@ -83,8 +85,6 @@ class Watcher:
                     if self.moves[name] > MOVES * world.happened + 1:
                         raise BrokenError("3 one holder", f"{name} changed hands {self.moves[name]} times")
                 self.owners[name] = owner.instance
-            for node in world.nodes.values():
-                self._twice(world, node, name, owner.instance if owner else "")
 
     def end(self, world: World) -> None:
         """The scenario is over."""
@@ -131,8 +131,8 @@ class Watcher:
     def _offered(self, node: Node, name: str) -> bool:
         return any(beat.offers.get(name) == node.id for beat in node.seen.beats.values())
 
-    def _twice(self, world: World, node: Node, name: str, owner: str) -> None:
-        key = (name, node.id)
+    def _twice(self, world: World, node: Node, name: str) -> None:
+        key, owner = (name, node.id), world.cloud.holder(name)
         blind = not node.api or world.slow or world.cloud.stale or world.now < node.stalled or node.faults
         if owner in ("", node.id) or blind or node.role(name) not in HOLDS:
             self.twice.pop(key, None)

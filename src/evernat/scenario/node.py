@@ -6,8 +6,7 @@ from what the agent has seen of it (`seen`): it learns only by looking.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evernat.agent import elect
 from evernat.agent.cluster_model import Beat, Role, Rules, Seen, State
@@ -56,7 +55,7 @@ class Node:
         self.lagging = 0.0  # until then the copies are behind
         self.notice = ""
         self.replaced = False
-        self.on_ready: Callable[[], None] = lambda: None
+        self.replaces: Node | None = None  # to be terminated when this one is ready
         self.ready = False  # the launch hook was answered
         self.process = 0  # counts starts of the agent
         self.stalled = 0.0  # until then nothing of the agent runs
@@ -64,7 +63,9 @@ class Node:
         self.state: State | None = None
         self.seen = self._nothing()
         self.ears: dict[str, Ear] = {}
-        self.looked: dict[str, float] = {}
+        self.looked: dict[str, float] = {}  # when it looked for what
+        self.known: dict[str, Any] = {}  # and what it saw
+        self.returns = False  # it was stopped, and will be started again
         self.pace = effects.DOZE  # seconds to the next look
         self.watching = 0.0  # until then it must not take anything, by the world's clock
         self._next = self._quiet = 0.0
@@ -88,7 +89,7 @@ class Node:
             return
         self.process += 1
         self.running, self.notice, self.beat = True, "", None
-        self.copies, self.looked, self.unchecked = {}, {}, False
+        self.copies, self.looked, self.known, self.unchecked = {}, {}, {}, False
         self.seen, self.state = self._nothing(), elect.begin(self.config, self.local)
         self.watching = self.world.now
         for ear in self.ears.values():
@@ -101,6 +102,9 @@ class Node:
         self.process += 1
         self._ticket += 1
         self.world.speak(self)
+        if self.returns:
+            self.returns = False
+            self.world.later(self.STOPPED, self.start)
 
     def restart(self) -> None:
         """Killed, and started again by systemd."""
@@ -147,7 +151,7 @@ class Node:
 
     def _disturbed(self, seconds: float) -> None:
         """The loop notices a gap, or time that runs backwards; `cluster.py` sets `awake` then."""
-        if self.running and (seconds < 0 or seconds > STALLED):
+        if self.running and seconds > STALLED:
             self.seen = self.seen._replace(awake=self.local)
             self.watching = self.world.now
 

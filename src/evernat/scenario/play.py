@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from functools import partial
 from typing import NamedTuple
 
-from evernat.scenario.happen import happen
+from evernat.scenario.happen import happen, terminate
 from evernat.scenario.invariants import BrokenError, Watcher
 from evernat.scenario.script import Script, header
 from evernat.scenario.steady import begin
@@ -62,6 +63,7 @@ def play(script: Script) -> Played:
     broken = None
     try:
         begin(world)
+        world.retire = partial(terminate, world)
         world.watcher = watcher
         for event in script.events[:-1]:
             world.later(event.at, happen, world, event)

@@ -25,7 +25,7 @@ EVENTS = {
     "restart": ("NODE", "the agent is killed and started again"),
     "stop": ("NODE", "the agent's unit is stopped, and started again two seconds later"),
     "stall": ("NODE SECONDS", "nothing of the agent runs for that long"),
-    "jump": ("NODE SECONDS", "its clock jumps"),
+    "jump": ("NODE SECONDS", "its clock jumps ahead"),
     "cut": ("NODE NODE", "the first no longer hears the second"),
     "mend": ("NODE NODE", "the first hears the second again"),
     "loss": ("NODE NODE SHARE", "that share of the second's heartbeats does not reach the first"),
@@ -172,16 +172,15 @@ def _event(words: list[str], where: str) -> Event:
     if len(rest) != len(wanted):
         raise ScenarioError(f"{where}: {what} takes {' '.join(wanted) or 'nothing'}", "")
     for word, kind in zip(rest, wanted, strict=True):
-        if kind in ("SECONDS", "SHARE") and not _number(word):
-            raise ScenarioError(f"{where}: {word!r} is no number of {kind.lower()}")
+        if kind in ("SECONDS", "SHARE") and not _positive(word):
+            raise ScenarioError(f"{where}: {word!r} is no {kind.lower()}", "a number, 0 or more")
         if kind == "HOW" and word not in HOWS:
             raise ScenarioError(f"{where}: {word!r} is no way to fail", f"one of {', '.join(HOWS)}")
     return Event(at, what, rest)
 
 
-def _number(word: str) -> bool:
+def _positive(word: str) -> bool:
     try:
-        float(word)
+        return 0 <= float(word) < float("inf")
     except ValueError:
         return False
-    return True

@@ -12,7 +12,8 @@ LIMIT = 120.0
 """Seconds a stack may take from nothing to rest."""
 
 COPIED = (
-    "powered", "running", "kernel", "checked", "unchecked", "ready", "process", "beat", "state", "seen", "launched", "connection"
+    "powered", "running", "kernel", "checked", "unchecked", "ready", "process", "beat", "state", "launched",
+    "connection",
 )  # fmt: skip
 
 
@@ -50,6 +51,7 @@ def _copy(old: World, new: World) -> None:
         assert source is not None
         for name in COPIED:
             setattr(node, name, getattr(source, name))
+        node.seen = source.seen._replace(busy=frozenset())
         node.copies = dict(source.copies)
         node.looked = {name: at - new.random.random() for name, at in source.looked.items()}
     for ear in new.ears:

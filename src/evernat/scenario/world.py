@@ -23,7 +23,7 @@ Task = Callable[..., None]
 
 
 class World:
-    """All there is. Scenario time 0 is `origin`; the watcher looks on after each event."""
+    """All there is. Scenario time 0 is `origin`; the watcher looks on at each decision and each move."""
 
     def __init__(self, script: Script):
         self.settings = script.settings
@@ -40,6 +40,9 @@ class World:
         self.calls = 0  # of the API that are under way
         self.happened = 0  # events of the scenario
         self._calm = 0.0
+        self.retire: Callable[[Node, bool], None] = lambda node, replace: (
+            None
+        )  # AWS terminates; set by `play`
         self.watcher: Watcher | None = None
         self._queue: list[tuple[float, int, Task, tuple[Any, ...]]] = []
         self._numbers = itertools.count()
@@ -52,18 +55,26 @@ class World:
 
     def run(self, until: float) -> None:
         """Let time pass."""
-        queue, watcher = self._queue, self.watcher
+        queue, watcher, moves = self._queue, self.watcher, -1
         while queue and queue[0][0] <= until:
             self.now, _, task, words = heapq.heappop(queue)
             task(*words)
             self.events += 1
-            if watcher:
-                watcher.after(self)
+            if watcher and self.cloud.moves != moves:
+                moves = self.cloud.moves
+                watcher.moved(self)
         self.now = max(self.now, until)
 
     def jitter(self, seconds: float) -> float:
         """About that long."""
         return seconds * (0.5 + self.random.random())
+
+    def hook(self, node: Node, result: str) -> None:
+        """The launch hook was answered: an instance it replaces may go, or it must go itself."""
+        if result == "ABANDON":
+            self.retire(node, True)
+        elif node.replaces and node.replaces.powered:
+            self.retire(node.replaces, False)
 
     def judge(self, node: Node, before: State, actions: list[Action]) -> None:
         """A node decided."""
