@@ -81,11 +81,11 @@ class Pair:
 
     def state(self, node: str) -> dict[str, Any]:
         """What the node's process says about the gateway."""
-        return self.syncs[node].status()[GATEWAY]
+        return self.syncs[node].status().get(GATEWAY, {"synced": False})
 
     def flows(self, node: str, options: str = "") -> set[str]:
         """What conntrack(8) shows that goes through the gateway, without the seconds left."""
-        shown = self.net.run(node, f"conntrack -L -o id {options} 2>/dev/null")
+        shown = self.net.run(node, f"conntrack -L {options} 2>/dev/null")
         return {_plain(line) for line in shown.splitlines() if CLIENT in line}
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class Pair:
 
 def _plain(line: str) -> str:
     words = line.split()
-    return " ".join(w for n, w in enumerate(words) if n != 2 and not w.startswith(("use=", "id=4", "mark=")))
+    return " ".join(w for n, w in enumerate(words) if n != 2 and not w.startswith(("use=", "mark=")))
 
 
 def until(fact: Callable[[], Any], seconds: float = 5.0) -> None:
