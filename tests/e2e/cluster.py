@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from evernat.lab import checks, client
 from evernat.lab.checks import until
 from evernat.lab.errors import LabError
@@ -18,6 +20,12 @@ from evernat.lab.load import PORT, Host, Load, server
 
 from .conftest import Deployed
 from .support import cli, lab_name
+
+AHEAD = pytest.mark.skipif(
+    not os.environ.get("EVERNAT_E2E_CLUSTER"),
+    reason="written ahead of the agent: set EVERNAT_E2E_CLUSTER to run it",
+)
+"""Of tests that wait for the agent of pair and ring; to be taken away with the last of them green."""
 
 FORWARD = f"""
 [[port_forward]]

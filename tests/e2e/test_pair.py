@@ -15,11 +15,9 @@ from evernat.lab.checks import until
 from evernat.lab.client import KillHow
 from evernat.lab.probing import watching
 
-from .cluster import Cluster, deployed, out_under
+from .cluster import AHEAD, Cluster, deployed, out_under
 
-pytest.importorskip("evernat.agent.cluster", reason="the agent of a cluster is not there yet")
-
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), AHEAD]
 
 TAKEOVER = 1.5
 """Seconds of the longest gap. The goal is 0.7; tests share the machine, `make bench` measures."""

@@ -13,11 +13,9 @@ from evernat.lab.checks import until
 from evernat.lab.load import Host, Load, server
 from evernat.lab.probing import watching
 
-from .cluster import MANY, Cluster, deployed, out_under
+from .cluster import AHEAD, MANY, Cluster, deployed, out_under
 
-pytest.importorskip("evernat.agent.cluster", reason="the agent of a cluster is not there yet")
-
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), AHEAD]
 
 TAKEOVER, HANDOVER = 1.5, 0.4
 NEXT = {"a": "b", "b": "c", "c": "a"}
