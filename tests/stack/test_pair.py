@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
-from typing import Any
-
 import pytest
 
 from evernat.stack import library
 from evernat.stack.errors import NotReady
-from evernat.stack.spec import Gateway
 from tests.stack.cluster import Agents
+from tests.stack.support import agent_json, pair
 from tests.stack.world import World, nat_gateway
 
 
@@ -20,29 +15,6 @@ from tests.stack.world import World, nat_gateway
 def agents(world: World) -> Agents:
     """The agents of the stack `main`."""
     return Agents(world)
-
-
-def pair(world: World, **fields: Any) -> Gateway:
-    """A pair in two zones."""
-    table = world.table()
-    del table["public_subnet"]
-    subnets = list(world.network.public_subnet_ids[:2])
-    return world.gateway_of({**table, "topology": "pair", "public_subnets": subnets, **fields})
-
-
-def template_of(world: World, slot: str) -> dict[str, Any]:
-    """The newest version of a slot's launch template."""
-    answer = world.client("ec2").describe_launch_template_versions(
-        LaunchTemplateName=f"evernat-main-{slot}", Versions=["$Latest"]
-    )
-    return dict(answer["LaunchTemplateVersions"][0]["LaunchTemplateData"])
-
-
-def agent_json(world: World, slot: str) -> dict[str, Any]:
-    """The agent's settings inside a slot's user data."""
-    text = gzip.decompress(base64.b64decode(template_of(world, slot)["UserData"])).decode()
-    after = text.split("- path: /etc/evernat/agent.json\n", 1)[1]
-    return dict(json.loads(after.splitlines()[1].strip()))
 
 
 def test_full_life(world: World, agents: Agents) -> None:

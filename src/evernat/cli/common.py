@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +18,9 @@ from evernat.stack.load import gateway_from, read_table
 from evernat.stack.spec import Gateway
 
 FILE = Path("evernat.toml")
+
+Tell = Callable[[str], None]
+"""Called with a line on what is being waited for."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

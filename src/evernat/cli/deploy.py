@@ -9,7 +9,7 @@ import typer
 
 from evernat.cli import common, show
 from evernat.stack import library
-from evernat.stack.status import Status, status
+from evernat.stack.status import GatewayStatus, Status, status
 from evernat.stack.steps import Plan
 
 
@@ -67,8 +67,11 @@ def _show(now: Status, done: Plan, seconds: float, as_json: bool) -> None:
         extra = {"changes": len(done.changes), "resources": done.resources, "seconds": round(seconds, 2)}
         common.print_json({**now.as_dict(), **extra})
         return
-    one = now.gateways[0]
+    for one in now.gateways[:-1]:
+        common.out.print(_line(one))
+    common.out.print(f"{_line(now.gateways[-1])}  {done.resources} resources  {seconds:.1f} s")
+
+
+def _line(one: GatewayStatus) -> str:
     address = f" at {one.public_address}" if one.public_address else ""
-    common.out.print(
-        f"gateway [bold]{one.name}[/] is {one.state}{address}  {done.resources} resources  {seconds:.1f} s"
-    )
+    return f"gateway [bold]{one.name}[/] is {one.state}{address}"

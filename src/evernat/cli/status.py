@@ -5,10 +5,17 @@ from __future__ import annotations
 from rich.markup import escape
 
 from evernat.cli import common
-from evernat.stack.status import Status
+from evernat.stack.status import GatewayStatus, Status
 from evernat.stack.status import status as look
 
-COLOURS = {"ready": "green", "ok": "green", "starting": "yellow", "disabled": "dim"}
+COLOURS = {
+    "ready": "green",
+    "ok": "green",
+    "starting": "yellow",
+    "alone": "yellow",
+    "astray": "yellow",
+    "disabled": "dim",
+}
 
 
 def status(
@@ -36,24 +43,42 @@ def _text(now: Status) -> None:
     out = common.out
     out.print(f"stack [bold]{now.stack}[/]  {now.region}  {now.vpc_id}  {now.topology}")
     for gateway in now.gateways:
-        why = f"  {escape(gateway.why)}" if gateway.why else ""
-        address = gateway.public_address or "no public address"
-        out.print(
-            f"gateway   {_coloured(gateway.state)}  [bold]{address}[/]  "
-            f"{gateway.interface or '-'} {gateway.private_address or ''}  holder {gateway.holder or '-'}{why}"
-        )
+        out.print(_gateway(gateway))
     for route in now.routes:
-        out.print(f"route     {_coloured(route.state)}  {route.route_table} → {escape(route.target)}")
-    if now.group:
-        group = now.group
+        gateway_name = f"  [dim]{route.gateway}[/]" if len(now.gateways) > 1 and route.gateway else ""
         out.print(
-            f"group     {group.members} of {group.desired} nodes, {group.purchase}"
+            f"route     {_coloured(route.state)}  {route.route_table} → {escape(route.target)}{gateway_name}"
+        )
+    for group in now.groups:
+        name = "" if group == now.group else f"{group.name}  "
+        out.print(
+            f"group     {name}{group.members} of {group.desired} nodes, {group.purchase}"
             f"  [dim]{escape(group.last_activity)}[/]"
         )
     for node in now.nodes:
+        slot = f"{node.slot}  " if node.slot else ""
         place = f"{node.type}{' spot' if node.spot else ''}  {node.zone}  {node.private_address}"
         states = "  ".join(state for state in (node.state, node.lifecycle, node.health) if state)
         out.print(
-            f"node      {node.id}  {states}  {place}  agent {node.agent or '-'}  since {node.launched[:19]}"
+            f"node      {slot}{node.id}  {states}  {place}  agent {node.agent or '-'}  since {node.launched[:19]}"
         )
     out.print(f"[dim]agent {now.agent_version or '-'}, last change {now.last_change or '-'}[/]")
+
+
+def _gateway(gateway: GatewayStatus) -> str:
+    why = f"  {escape(gateway.why)}" if gateway.why else ""
+    address = gateway.public_address or "no public address"
+    if not gateway.home_slot:
+        return (
+            f"gateway   {_coloured(gateway.state)}  [bold]{address}[/]  "
+            f"{gateway.interface or '-'} {gateway.private_address or ''}  holder {gateway.holder or '-'}{why}"
+        )
+    holder = f"{gateway.holder} in {gateway.holder_slot}" if gateway.holder else "-"
+    away = f" (home is {gateway.home_slot})" if gateway.holder_slot not in ("", gateway.home_slot) else ""
+    standby = ""
+    if gateway.standby_slot:
+        standby = f"  standby {gateway.standby or '-'} in {gateway.standby_slot}"
+    return (
+        f"gateway   {_coloured(gateway.state)}  {gateway.name}  [bold]{address}[/]  "
+        f"holder {holder}{away}{standby}{why}"
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from evernat.stack import names
 from evernat.stack.api import Api
 from evernat.stack.discover import all_addresses, discover_groups, discover_nodes, route_tables
-from evernat.stack.found import Address, Group, Node, RouteTable
+from evernat.stack.found import Address, Found, Group, Node, RouteTable
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,13 @@ class Scene:
             return None
         return next((n for n in self.nodes if address.interface_id in n.interfaces), None)
 
+    def group(self, slot: str) -> Group | None:
+        """A slot's Auto Scaling group."""
+        return self.groups.get(names.slot_name(self.stack, slot))
+
     def able(self, slot: str) -> tuple[Node, ...]:
         """The slot's nodes that are in service and well."""
-        group = self.groups.get(names.slot_name(self.stack, slot))
+        group = self.group(slot)
         fit = {
             m.id
             for m in (group.members if group else ())
@@ -75,14 +79,32 @@ def look(api: Api, stack: str) -> Scene:
         groups=lambda: discover_groups(api, stack),
         tables=lambda: route_tables(api, by_stack),
     )
-    own = [a for a in seen["addresses"] if a.tags.get(names.STACK_TAG) == stack and a.gateway]
-    tables: dict[str, RouteTable] = seen["tables"]
-    return Scene(
-        stack=stack,
-        addresses={a.gateway: a for a in sorted(own, key=lambda a: (a.gateway, not a.association_id))[::-1]},
+    own = [a for a in seen["addresses"] if a.tags.get(names.STACK_TAG) == stack]
+    tables = seen["tables"].values()
+    found = Found(
+        stack,
+        addresses=tuple(own),
         nodes=tuple(seen["nodes"]),
         groups=seen["groups"],
-        tables=tuple(tables[key] for key in sorted(tables)),
+        route_tables=tuple(tables),
+    )
+    return scene_of(found)
+
+
+def scene_of(found: Found) -> Scene:
+    """The same from all that was found."""
+    addresses: dict[str, Address] = {}
+    for address in found.gateway_addresses:
+        # Should a gateway have two, by a call whose answer was lost, the one in use counts.
+        if address.association_id or address.gateway not in addresses:
+            addresses[address.gateway] = address
+    tables = (t for t in found.route_tables if t.tags.get(names.STACK_TAG) == found.stack)
+    return Scene(
+        stack=found.stack,
+        addresses=addresses,
+        nodes=found.nodes,
+        groups={g.name: g for g in found.own_groups},
+        tables=tuple(sorted(tables, key=lambda t: t.id)),
     )
 
 
@@ -105,7 +127,7 @@ def lacking(scene: Scene, slots: tuple[str, ...], gateways: tuple[str, ...]) -> 
 
 
 def _why_not(scene: Scene, slot: str) -> str:
-    group = scene.groups.get(names.slot_name(scene.stack, slot))
+    group = scene.group(slot)
     if group is None:
         return "there is no Auto Scaling group"
     if not group.members:

@@ -12,12 +12,16 @@ from evernat.stack.environment import identify
 from evernat.stack.errors import StackError
 from evernat.stack.found import Found, Group, Interface, RouteTable
 from evernat.stack.parts.routes import describe, is_ours
+from evernat.stack.serving import Scene, lacking, scene_of
 from evernat.stack.wait import readiness
 
 
 @dataclass(frozen=True)
 class GatewayStatus:
-    """A gateway. `state` is ready, starting, disabled or down; `why` says what is missing when it is not ready."""
+    """A gateway. `state` is ready, alone (served, but nobody could take it), starting, disabled or down.
+
+    `why` says what is missing when it is not ready. Slots are empty in a stack that has none.
+    """
 
     name: str
     public_address: str | None
@@ -26,15 +30,20 @@ class GatewayStatus:
     why: str
     interface: str | None
     private_address: str | None
+    standby: str | None = None
+    holder_slot: str = ""
+    standby_slot: str = ""
+    home_slot: str = ""
 
 
 @dataclass(frozen=True)
 class RouteStatus:
-    """A route table's default route. `state` is ok, blackhole, missing or foreign."""
+    """A route table's default route. `state` is ok, blackhole, missing, foreign or astray (not at the holder)."""
 
     route_table: str
     target: str
     state: str
+    gateway: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,11 +61,12 @@ class NodeStatus:
     public_address: str
     agent: str
     launched: str
+    slot: str = ""
 
 
 @dataclass(frozen=True)
 class GroupStatus:
-    """The Auto Scaling group; `last_activity` is its newest scaling activity."""
+    """An Auto Scaling group; `last_activity` is its newest scaling activity."""
 
     name: str
     desired: int
@@ -79,6 +89,8 @@ class Status:
     nodes: tuple[NodeStatus, ...]
     agent_version: str
     last_change: str
+    groups: tuple[GroupStatus, ...] = ()
+    """All groups; `group` is the one of a stack without slots."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""
@@ -89,28 +101,77 @@ def status(api: Api, stack: str) -> Status:
     """Look at a stack. Raises StackError when there is none of that name."""
     identify(api)
     found = discover(api, stack)
-    if not any(
-        (found.interfaces, found.security_groups, found.group, found.template, found.nodes, found.role)
-    ):
+    there = (
+        found.interfaces,
+        found.security_groups,
+        found.own_groups,
+        found.template,
+        found.nodes,
+        found.role,
+    )
+    if not any(there):
         remedy = "check the name and the region (--region), or make one with  evernat deploy"
         raise StackError(f"there is no stack {stack} in {api.region}", remedy)
     tables = [t for t in found.route_tables if t.tags.get(names.STACK_TAG) == stack or is_ours(t, found)]
+    scene = scene_of(found)
+    groups = [g for g in found.own_groups if not g.status]
+    shown = tuple(_group(g, _last_activity(api, g)) for g in groups)
     interface = next(iter(found.interfaces), None)
-    group = found.group if found.group and not found.group.status else None
-    template = found.template
-    newest = template.versions[template.latest] if template else None
-    activity = _last_activity(api, group) if group else ""
+    single = found.group if found.group in groups else None
+    gateways = _gateways(scene, groups) or (_gateway(stack, found, single, interface),)
+    templates = found.own_templates.values()
+    newest = max((t.versions[t.latest] for t in templates), key=lambda v: v.created, default=None)
     return Status(
         stack=stack,
         region=api.region,
-        vpc_id=interface.vpc_id if interface else "",
-        topology="single",
-        gateways=(_gateway(stack, found, group, interface),),
-        routes=tuple(_route(table, found) for table in tables),
-        group=_group(group, activity) if group else None,
-        nodes=_nodes(found, group),
+        vpc_id=next((g.vpc_id for g in found.security_groups), interface.vpc_id if interface else ""),
+        topology=_topology(gateways),
+        gateways=gateways,
+        routes=tuple(_route(table, found, scene) for table in tables),
+        group=next((g for g in shown if single and g.name == single.name), None),
+        nodes=_nodes(found),
         agent_version=newest.description.removeprefix("evernat ") if newest else "",
         last_change=f"{newest.created}: launch template version {newest.number}" if newest else "",
+        groups=shown,
+    )
+
+
+def _topology(gateways: tuple[GatewayStatus, ...]) -> str:
+    if len(gateways) > 1:
+        return "ring"
+    return "pair" if gateways[0].standby_slot else "single"
+
+
+def _gateways(scene: Scene, groups: list[Group]) -> tuple[GatewayStatus, ...]:
+    """The gateways that are addresses."""
+    disabled = bool(groups) and not any(int(g.raw.get("DesiredCapacity", 0)) for g in groups)
+    return tuple(_by_address(scene, name, disabled) for name in sorted(scene.addresses))
+
+
+def _by_address(scene: Scene, name: str, disabled: bool) -> GatewayStatus:
+    address, holder, standby = scene.addresses[name], scene.holder(name), scene.standby(name)
+    missing = list(lacking(scene, address.slots, (name,)))
+    served = not list(lacking(scene, (), (name,)))
+    members = any(g.members for slot in address.slots if (g := scene.group(slot)))
+    if not missing:
+        state = "ready"
+    elif served:
+        state = "alone"
+    else:
+        state = "disabled" if disabled else "starting" if members else "down"
+    waiting = [slot for slot in address.slots if not holder or slot != holder.slot]
+    return GatewayStatus(
+        name=name,
+        public_address=address.public_address,
+        holder=holder.id if holder else None,
+        state=state,
+        why="enabled = false" if state == "disabled" else "; ".join(missing),
+        interface=address.interface_id or None,
+        private_address=address.private_address or None,
+        standby=standby.id if standby else None,
+        holder_slot=holder.slot if holder else "",
+        standby_slot=standby.slot if standby else "".join(waiting[:1]) if len(address.slots) > 1 else "",
+        home_slot=next(iter(address.slots), ""),
     )
 
 
@@ -134,23 +195,26 @@ def _gateway(stack: str, found: Found, group: Group | None, interface: Interface
     )
 
 
-def _route(table: RouteTable, found: Found) -> RouteStatus:
+def _route(table: RouteTable, found: Found, scene: Scene) -> RouteStatus:
+    gateway = table.tags.get(names.GATEWAY_TAG, "")
     if table.default is None:
         state = "missing"
     elif not is_ours(table, found):
         state = "foreign"
+    elif table.default.state != "active":
+        state = "blackhole"
     else:
-        state = "ok" if table.default.state == "active" else "blackhole"
-    return RouteStatus(table.id, describe(table.default), state)
+        state = "astray" if gateway and table in scene.astray(gateway) else "ok"
+    return RouteStatus(table.id, describe(table.default), state, gateway)
 
 
-def _nodes(found: Found, group: Group | None) -> tuple[NodeStatus, ...]:
-    members = {m.id: m for m in group.members} if group else {}
-    versions = found.template.versions if found.template else {}
+def _nodes(found: Found) -> tuple[NodeStatus, ...]:
+    groups = [g for g in found.own_groups if not g.status]
+    members = {m.id: (m, found.templates.get(g.name)) for g in groups for m in g.members}
     made = []
     for node in found.nodes:
-        member = members.get(node.id)
-        version = versions.get(member.version) if member else None
+        member, template = members.get(node.id, (None, None))
+        version = template.versions.get(member.version) if template and member else None
         made.append(
             NodeStatus(
                 id=node.id,
@@ -164,9 +228,10 @@ def _nodes(found: Found, group: Group | None) -> tuple[NodeStatus, ...]:
                 public_address=node.public_address,
                 agent=version.description.removeprefix("evernat ") if version else "",
                 launched=node.launched,
+                slot=node.slot,
             )
         )
-    return tuple(made)
+    return tuple(sorted(made, key=lambda n: n.slot))
 
 
 def _group(group: Group, activity: str) -> GroupStatus:
