@@ -148,3 +148,14 @@ def test_the_probe_ends_by_itself(one_lab: Lab) -> None:
     assert ready == "ready"
     assert json.loads(report)["probe"]["lost"] <= 1
     assert "error" not in attempt(one_lab, "client-a", "udp", B, 7)
+
+
+def test_flood(one_lab: Lab) -> None:
+    """Datagrams at the rate that was asked for, from as many ports; without a rate many more."""
+
+    def sent(*words: str) -> int:
+        command = [sys.executable, "-m", "evernat.lab.load", "flood", B, "--port", "9", *words]
+        return int(json.loads(one_lab.exec("client-a", command).stdout)["sent"])
+
+    assert 700 <= sent("--seconds", "0.5", "--rate", "2000", "--flows", "300") <= 1100
+    assert sent("--seconds", "0.2") > 3000

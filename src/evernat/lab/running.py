@@ -170,6 +170,7 @@ class Running:
             "id": instance.id,
             "name": tags.get("Name", ""),
             "stack": tags.get("evernat:stack", ""),
+            "slot": tags.get("evernat:slot", ""),
             "state": instance.state,
             "powered": instance.powered,
             "connected": instance.connected,

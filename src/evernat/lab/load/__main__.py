@@ -1,19 +1,21 @@
-"""`python -m evernat.lab.load serve` and `python -m evernat.lab.load keep`."""
+"""`python -m evernat.lab.load serve`, `... keep` and `... flood`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 
 from evernat.lab.load import KINDS, PORT
+from evernat.lab.load.flood import flood
 from evernat.lab.load.keep import Keeper
 from evernat.lab.load.loop import Loop, many_files
 from evernat.lab.load.serve import serve
 
 
 def main() -> None:
-    """Serve until SIGTERM, or keep until standard input ends."""
+    """Serve until SIGTERM, keep until standard input ends, or flood for some seconds."""
     parser = argparse.ArgumentParser(prog="evernat.lab.load")
     verbs = parser.add_subparsers(dest="verb", required=True)
     server = verbs.add_parser("serve", help="be the far end")
@@ -25,7 +27,17 @@ def main() -> None:
     keeper.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="interval of all kinds")
     for kind in KINDS:
         keeper.add_argument(f"--{kind}", type=int, default=0, metavar="N")
+    flooder = verbs.add_parser("flood", help="send datagrams as fast as it goes")
+    flooder.add_argument("address")
+    flooder.add_argument("--port", type=int, default=PORT)
+    flooder.add_argument("--seconds", type=float, default=10.0)
+    flooder.add_argument("--rate", type=float, default=0.0, metavar="PER_SECOND", help="0: no limit")
+    flooder.add_argument("--flows", type=int, default=1, metavar="N", help="source ports, used in turn")
     a = parser.parse_args()
+    if a.verb == "flood":
+        many_files()
+        print(json.dumps({"sent": flood(a.address, a.port, a.seconds, a.rate, a.flows)}))
+        return
     loop = Loop()
     most = many_files()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
