@@ -43,7 +43,7 @@ KINDS, CUMULATED = list(WEIGHTS), [sum(list(WEIGHTS.values())[: n + 1]) for n in
 def schedule(seed: int) -> Script:
     """The scenario of that seed."""
     random = Random(seed)
-    topology = random.choices(("pair", "ring2", "ring", "single"), (70, 12, 8, 10))[0]
+    topology = random.choices(("pair", "ring2", "ring", "single"), (78, 8, 5, 9))[0]
     start = "new" if random.random() < 0.06 else "steady"
     settings = Settings(
         topology, start, random.randrange(1, 1 << 20), random.choice((0.004, 0.1, 0.1, 0.6)), rest="required"

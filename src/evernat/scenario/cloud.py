@@ -14,7 +14,7 @@ from evernat.scenario.layout import Layout
 
 T = TypeVar("T")
 
-TIMEOUT = 2.0
+TIMEOUT = 5.0
 """Seconds until a node gives up waiting for an answer."""
 
 
@@ -65,6 +65,10 @@ class Refused(NamedTuple):
     """AWS said no; nothing was done."""
 
     code: str
+
+
+BUSY = Refused("RequestLimitExceeded")
+DENIED = Refused("UnauthorizedOperation")
 
 
 class Unanswered(NamedTuple):

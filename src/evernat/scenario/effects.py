@@ -23,7 +23,7 @@ from evernat.agent.cluster_model import (
 )
 from evernat.agent.common import Proof
 from evernat.scenario.air import DELAY
-from evernat.scenario.cloud import Association, Refused, Unanswered
+from evernat.scenario.cloud import BUSY, DENIED, Association, Refused, Unanswered
 
 if TYPE_CHECKING:
     from evernat.scenario.node import Node
@@ -42,6 +42,12 @@ SYNC = 0.15
 
 DRAIN = 0.02
 """Seconds until the standby has the last change."""
+
+AT_ONCE = 6
+"""Looks at one fact that may be under way while things move; else one."""
+
+TRIES = 4
+"""Attempts at a read, or at what AWS was too busy for."""
 
 AGAIN = 0.5
 """Seconds until what failed may be tried again."""
@@ -68,7 +74,8 @@ def look(node: Node) -> None:
     )
     assert node.state is not None
     for name, period in elect.looks(node.state, node.seen, node.local).items():
-        if now - node.looked.get(name, -1e9) >= period:
+        limit = AT_ONCE if period < 1 else 1
+        if now - node.looked.get(name, -1e9) >= period and node.flying.get(name, 0) < limit:
             node.looked[name] = now
             _look(node, name)
         node.pace = min(node.pace, period)
@@ -76,7 +83,7 @@ def look(node: Node) -> None:
 
 def _look(node: Node, name: str) -> None:
     if name in READS:
-        _ask(node, name, READS[name])
+        _ask(node, name)
     elif name == "faults":
         faults: tuple[str, ...] = () if node.kernel is not None else ("the rules are not loaded",)
         faults += () if node.unchecked else ("the source/destination check is on",)
@@ -107,26 +114,32 @@ def _synced(node: Node) -> frozenset[str]:
     )
 
 
-def _ask(node: Node, name: str, read: Callable[[Node, float], Any]) -> None:
+def _ask(node: Node, name: str) -> None:
     """One look, in the background; what it shows is of the time it was asked, as far as the agent knows."""
-    asked, process = node.local, node.process
+    world, asked, process, tries = node.world, node.local, node.process, TRIES
+    node.flying[name] = node.flying.get(name, 0) + 1
+
+    def ask() -> None:
+        if node.process == process:
+            world.call(node, name, lambda now: READS[name](node, now - world.cloud.stale), answer)
 
     def answer(result: Any) -> None:
+        nonlocal tries
         if node.process != process:
             return
         if isinstance(result, (Refused, Unanswered)):
-            node.world.later(AGAIN, _forget, node, name)
+            tries -= 1
+            if tries and result != DENIED:
+                world.later(world.jitter(0.3), ask)
+                return
         else:
             TAKE_IN[name](node, result, asked)
             if node.known.get(name) != result:
                 node.known[name] = result
-                node.wake()
+                node.soon()
+        node.flying[name] -= 1
 
-    node.world.call(node, name, lambda now: read(node, now - node.world.cloud.stale), answer)
-
-
-def _forget(node: Node, name: str) -> None:
-    node.looked.pop(name, None)
+    ask()
 
 
 def _records(node: Node, now: float) -> dict[str, tuple[Association | None, str]]:
@@ -164,7 +177,9 @@ def _members(node: Node, now: float) -> dict[str, Member]:
 
 
 def _take_members(node: Node, found: dict[str, Member], asked: float) -> None:
-    node.seen = node.seen._replace(members=found, listed=asked)
+    if asked >= node.seen.listed:
+        node.seen = node.seen._replace(members=found, listed=asked)
+        node.world.speak(node)
 
 
 def _routes(node: Node, now: float) -> dict[str, bool]:
@@ -228,28 +243,38 @@ def _write(
     """A call that changes something."""
     world, process = node.world, node.process
     if text:
-        world.say(f"{node.slot} asks for {text}")
+        world.say(f"{node.slot} asks AWS: {text}")
     _busy(node, action, True)
+
+    tries = TRIES
 
     def free() -> None:
         if node.process == process:
             _busy(node, action, False)
-            node.wake()
+            node.soon()
+
+    def ask() -> None:
+        if node.process == process:
+            world.call(node, call or type(action).__name__.lower(), effect, answer)
 
     def answer(result: Any) -> None:
+        nonlocal tries
         if node.process != process:
             return
-        node.looked.clear()  # what was seen before is of another time
-        if isinstance(result, (Refused, Unanswered)):
+        tries -= 1
+        if result == BUSY and tries:
+            world.later(world.jitter(0.3), ask)
+        elif isinstance(result, (Refused, Unanswered)):
             what = result.code if isinstance(result, Refused) else "no answer"
             if text:
-                world.say(f"{node.slot} hears of {text}: {what}")
+                world.say(f"{node.slot} is told: {text}: {what}")
             world.later(AGAIN, free)
         else:
             done(result)
+            node.known.clear()
             free()
 
-    world.call(node, call or type(action).__name__.lower(), effect, answer)
+    ask()
 
 
 def _busy(node: Node, action: Action, busy: bool) -> None:
@@ -297,7 +322,7 @@ def _release(node: Node, action: Release) -> None:
     def done(_: Any) -> None:
         keep(node, action.gateway, None, node.local)
 
-    _write(node, action, effect, done, f"release of {action.gateway}, {action.association}")
+    _write(node, action, effect, done, f"release {action.gateway} ({action.association})")
 
 
 def _take(node: Node, action: Take) -> None:
@@ -313,7 +338,7 @@ def _take(node: Node, action: Take) -> None:
     def done(association: str) -> None:
         keep(node, action.gateway, Association(association, node.interface, node.id, index), node.local)
 
-    _write(node, action, effect, done, f"{action.gateway}")
+    _write(node, action, effect, done, f"take {action.gateway}")
 
 
 def _point(node: Node, action: Point) -> None:

@@ -8,7 +8,7 @@ from evernat.scenario.node import Node
 from evernat.scenario.script import Event
 from evernat.scenario.world import World
 
-SPOT = 5.0
+SPOT = 12.0
 """Seconds from an interruption notice to the end of the instance; AWS gives two minutes."""
 
 SHUTDOWN = 3.0
@@ -24,7 +24,7 @@ def happen(world: World, event: Event) -> None:
     world.wake()
 
 
-def _node(act: Callable[[World, Node], None]) -> Callable[[World, str], None]:
+def _node(act: Callable[[World, Node], object]) -> Callable[[World, str], None]:
     """An event of one node; without the node, nothing happens."""
 
     def do(world: World, slot: str) -> None:
@@ -105,21 +105,18 @@ def _spot(world: World, node: Node) -> None:
 
 
 def _rebalance(world: World, node: Node) -> None:
-    node.notice = "rebalance"
-    _replace(world, node)
+    if _replace(world, node):
+        node.notice = "rebalance"
 
 
-def _roll(world: World, slot: str) -> None:
-    _node(_replace)(world, slot)
-
-
-def _replace(world: World, old: Node) -> None:
+def _replace(world: World, old: Node) -> bool:
     """Launch before terminate, as the group's maintenance policy says."""
     busy = old.replaces and world.cloud.instances[old.replaces.id].now.state == "running"
     if world.cloud.instances[old.id].now.state != "running" or old.replaced or busy:
-        return
+        return False
     old.replaced = True
     world.launch(old.slot).replaces = old
+    return True
 
 
 def _failover(world: World, gateway: str, slot: str) -> None:
@@ -159,7 +156,7 @@ DO: dict[str, Callable[..., None]] = {
     "stale": _stale,
     "spot": _node(_spot),
     "rebalance": _node(_rebalance),
-    "roll": _roll,
+    "roll": _node(_replace),
     "failover": _failover,
     "lag": _lag,
     "wipe": _node(_wipe),

@@ -100,7 +100,7 @@ class Watcher:
             self.learning[key] = world.now
         if gate.role is Role.STANDBY and was.role is Role.SYNCING and name not in node.seen.synced:
             waited = world.now - self.learning.get(key, world.now)
-            if waited < WATCH:
+            if waited < WATCH - 0.1:
                 raise BrokenError("1 ready", f"{node.slot} stands by for {name} without its connections")
         watched = world.now - node.watching
         claims = gate.role is Role.CLAIMING and was.role is Role.STANDBY
@@ -137,7 +137,7 @@ class Watcher:
         if owner in ("", node.id) or blind or node.role(name) not in HOLDS:
             self.twice.pop(key, None)
             return
-        since = self.twice.setdefault(key, world.now)
+        since = max(self.twice.setdefault(key, world.now), node.watching)
         if world.now - since > UNSEEN_OWNER:
             raise BrokenError(
                 "3 one holder", f"{node.slot} holds {name} for {world.now - since:.1f} s, which {owner} has"

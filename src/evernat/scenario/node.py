@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BOOT = 1.0
 """Seconds from the launch of an instance to its agent's start."""
 
-STALLED = 0.25
+STALLED = 0.15
 """A round of the agent's loop that takes longer is a stall: what was seen before is of another time."""
 
 
@@ -65,6 +65,7 @@ class Node:
         self.ears: dict[str, Ear] = {}
         self.looked: dict[str, float] = {}  # when it looked for what
         self.known: dict[str, Any] = {}  # and what it saw
+        self.flying: dict[str, int] = {}  # and how many looks are under way
         self.returns = False  # it was stopped, and will be started again
         self.pace = effects.DOZE  # seconds to the next look
         self.watching = 0.0  # until then it must not take anything, by the world's clock
@@ -89,7 +90,8 @@ class Node:
             return
         self.process += 1
         self.running, self.notice, self.beat = True, "", None
-        self.copies, self.looked, self.known, self.unchecked = {}, {}, {}, False
+        self.copies, self.looked, self.known, self.flying = {}, {}, {}, {}
+        self.unchecked = False
         self.seen, self.state = self._nothing(), elect.begin(self.config, self.local)
         self.watching = self.world.now
         for ear in self.ears.values():
@@ -173,6 +175,11 @@ class Node:
         if self.running and (self._next > self.world.now + effects.TURN or self._next < self.world.now):
             self._again(self.world.random.random() * effects.TURN)
 
+    def soon(self) -> None:
+        """A result came in: the next round comes at once."""
+        if self.running and self.world.now >= self.stalled:
+            self._again(0.001)
+
     def _again(self, seconds: float) -> None:
         self._ticket += 1
         self._next = self.world.now + seconds
@@ -191,8 +198,8 @@ class Node:
         except elect.IllegalTransitionError as error:
             raise BrokenError("7 transitions", f"{self.slot}: {error}") from error
         self.world.judge(self, before, actions)
-        if self.state.gates != before.gates:
-            self._tell(before)
+        if self.state.gates != before.gates and self._tell(before):
+            self.looked.clear()  # what was seen before is of another time
         self._speak()
         for action in actions:
             effects.act(self, action)
@@ -200,14 +207,18 @@ class Node:
             self._quiet = now + 2 * effects.TURN
         self._again(effects.TURN if now <= self._quiet else min(effects.DOZE, self.pace))
 
-    def _tell(self, before: State) -> None:
+    def _tell(self, before: State) -> bool:
+        """Say how roles changed, if they did."""
         assert self.state is not None
+        changed = False
         for name, gate in self.state.gates.items():
             was = before.gates[name]
             if gate.role is not was.role:
+                changed = True
                 self.world.say(f"{self.slot} {name}: {was.role.value} -> {gate.role.value} ({gate.cause})")
             if gate.role is not Role.HANDING and name in self.seen.drained:
                 self.seen = self.seen._replace(drained=self.seen.drained - {name})
+        return changed
 
     def _speak(self) -> None:
         """Say something else, if there is something else to say; how long it has been ready, now and then."""
@@ -215,7 +226,7 @@ class Node:
         beat, old = elect.speak(self.state, self.seen, self.local), self.beat
         news = old is None or _gist(old) != _gist(beat)
         if news:
-            self.wake()
+            self.world.wake()
         if old is None or news or self.local - old.at > SAID:
             self.beat = beat
             self.world.speak(self)

@@ -37,7 +37,7 @@ EVENTS = {
     ),
     "slow": ("SECONDS", "every call takes that much longer, until told otherwise"),
     "stale": ("SECONDS", "reads show what was true that long ago, until told otherwise"),
-    "spot": ("NODE", "a spot interruption notice; two minutes are made short: it ends 5 s later"),
+    "spot": ("NODE", "a spot interruption notice; two minutes are made short: it ends 12 s later"),
     "rebalance": ("NODE", "a rebalance recommendation"),
     "roll": ("SLOT", "a new node starts beside the old one, which is terminated when the new one is ready"),
     "failover": ("GATEWAY SLOT", "the operator wants it there"),
@@ -117,8 +117,8 @@ def parse(text: str, name: str = "scenario") -> Script:
             events.append(_event(line[1:].split(), where))
             if len(events) > 1 and events[-1].at < events[-2].at:
                 raise ScenarioError(f"{where}: time runs backwards", "order the events by time")
-        elif events:
-            expected += [line] if line.strip() else []
+        elif line.startswith(("  ", "! ")):
+            expected.append(line)
         elif line.startswith("#"):
             comment.append(line[1:].strip())
         elif line.strip():

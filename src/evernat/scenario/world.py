@@ -13,7 +13,7 @@ from typing import Any
 
 from evernat.agent.cluster_model import Action, State
 from evernat.scenario.air import Ear
-from evernat.scenario.cloud import TIMEOUT, Cloud, Refused, Unanswered
+from evernat.scenario.cloud import BUSY, DENIED, TIMEOUT, Cloud, Unanswered
 from evernat.scenario.invariants import CALM, Watcher, unsettled
 from evernat.scenario.layout import Layout
 from evernat.scenario.node import BOOT, Node
@@ -108,7 +108,7 @@ class World:
                 for ear, speaker in ((node, other), (other, node)):
                     made = Ear(self.random.random() * 0.05, self.random.randrange(1 << 16))
                     made.up, made.loss = self.paths.get((ear.slot, speaker.slot), (True, 0.0))
-                    made.beats, made.saying, made.offset = speaker.speaks, speaker.beat, ear.offset
+                    made.offset = ear.offset
                     made.last = int(self.now / 0.05)
                     self.ears[ear.id, speaker.id] = ear.ears[speaker.id] = made
         return node
@@ -124,10 +124,10 @@ class World:
 
     def speak(self, node: Node) -> None:
         """The node says something else from now on, or falls silent."""
-        for (_, speaker), ear in self.ears.items():
+        for (listener, speaker), ear in self.ears.items():
             if speaker == node.id:
                 ear.listen(self.now)
-                ear.beats, ear.saying = node.speaks, node.beat
+                ear.beats, ear.saying = node.speaks and listener in node.seen.members, node.beat
 
     def path(self, ear: str, speaker: str, up: bool | None = None, loss: float | None = None) -> None:
         """Change the path from the nodes of one slot to those of another."""
@@ -160,9 +160,9 @@ class World:
         if how == "before":
             self.later(TIMEOUT, answer, Unanswered())
         elif how == "throttle":
-            self.later(2 * half, answer, Refused("RequestLimitExceeded"))
+            self.later(2 * half, answer, BUSY)
         elif how == "refuse":
-            self.later(2 * half, answer, Refused("UnauthorizedOperation"))
+            self.later(2 * half, answer, DENIED)
         else:
             self.later(half + self.slow, self._commit, node, effect, answer, connection, how == "after")
 
