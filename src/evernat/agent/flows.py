@@ -19,24 +19,16 @@ from collections.abc import Mapping
 
 OWN = bytes(4)
 DELETE, SET = b"\0", b"\1"
-RECORD = struct.Struct("!c60s60sBBI")
+RECORD = struct.Struct("!c60s60sBB4s")
 """What to do; original and reply tuple, as many bytes as the first says; status, TCP state, seconds to live."""
 
-KEEP = 600
-"""Seconds an entry lives at least where it was copied to: packets that keep it alive at home make no event. A full copy
-comes more often than this."""
+KEEP = b"\0\0\2\x58"
+"""600 seconds an entry lives at least where it was copied to: packets that keep it alive at home make no event. A full
+copy comes more often than this."""
 
-TCP, ICMP, UDP = 6, 1, 17
-ESTABLISHED = 3
-SEEN_REPLY_ASSURED, CONFIRMED = 6, 8
-NEW, GET, GONE, DONE = 0x100, 0x101, 0x102, 3
-REQUEST, CREATE, DUMP = 0x1, 0x601, 0x301
-NESTED = 0x8000
+NEW, GET, GONE = 0x100, 0x101, 0x102
 HEADER = struct.Struct("=IHHII4s")
 ATTRIBUTE = struct.Struct("=HH")
-REST = struct.Struct("=HH3xBHH4s")
-NAT = struct.Struct("=HHHH4sHHHH2s2xHH2s2x")
-STATE = struct.Struct("=HHHHHHB3xHH2s2xHH2s2x")
 
 Batch = dict[bytes, bytes]  # original tuple -> record, the last one known
 
@@ -54,7 +46,7 @@ def collect(data: bytes, batches: Mapping[bytes, Batch], writer: int) -> bool:
     at = 0
     while at + 20 <= len(data):
         size, kind, _, _, pid, family = HEADER.unpack_from(data, at)
-        if kind == DONE:
+        if kind == 3:  # NLMSG_DONE
             return True
         if kind >> 8 == 1 and pid == writer and family[0] == 2:
             _flow(data, at + 20, at + size, DELETE if kind == GONE else SET, batches)
@@ -74,47 +66,46 @@ def _flow(data: bytes, at: int, end: int, what: bytes, batches: Mapping[bytes, B
         if own not in batches or own == back[12:16]:  # the node's own, or another gateway's
             return
         there = there[:20] + OWN + there[24:]
-    if there[32] not in (TCP, ICMP, UDP):
+    if there[32] not in (1, 6, 17):  # ICMP, TCP, UDP
         return
     at += len(back)
-    status, state, life = 0, ESTABLISHED, 0  # an event tells what changed
+    status, state, life = 0, 3, KEEP  # an event tells what changed; 3 is an established TCP connection
     while at < end:
         size, kind = ATTRIBUTE.unpack_from(data, at)
-        kind &= ~NESTED
+        kind &= 0x3FFF
         if kind == 3:
             status = data[at + 7]
         elif kind == 4:
             state = data[at + 12]
         elif kind == 7:
-            life = int.from_bytes(data[at + 4 : at + 8], "big")
+            life = max(life, data[at + 4 : at + 8])
         at += size + 3 & ~3
-    batches[own][there] = RECORD.pack(
-        what, there, back, status & SEEN_REPLY_ASSURED | CONFIRMED, state, max(life, KEEP)
-    )
+    # Of the status: reply seen, assured; and confirmed, as all are that packets have made.
+    batches[own][there] = RECORD.pack(what, there, back, status & 6 | 8, state, life)
 
 
 def messages(record: bytes, own: bytes, known: bool) -> bytes:
     """What the kernel is told, with `own` as the gateway's address. `known`: there is an entry, and it has to go."""
     what, there, back, status, state, life = RECORD.unpack(record)
     there, back = _place(there, own), _place(back, own)
-    told = _message(GONE, REQUEST, there) if known else b""
+    told = _message(GONE, 1, there) if known else b""
     if what == DELETE:
         return told
     plain = bytearray(back)
     plain[12:16], plain[20:24] = there[20:24], there[12:16]
     port = back[48:50]
-    if there[32] == ICMP:
+    if there[32] == 1:
         port, plain[40:42] = back[40:42], there[40:42]
     else:
         plain[40:42], plain[48:50] = there[48:50], there[40:42]
-    body = there + plain + REST.pack(8, 3, status, 8, 7, life.to_bytes(4, "big"))
+    body = there + plain + struct.pack("=HH3xBHH4s", 8, 3, status, 8, 7, life)
     if plain[20:24] != back[20:24]:
-        body += _nat(6, back[20:24], port)
+        body += _nat(0x8006, back[20:24], port)
     if plain[12:16] != back[12:16]:
-        body += _nat(13, back[12:16], back[40:42])
-    if there[32] == TCP:  # windows were not copied: be liberal, both ways
-        body += STATE.pack(32, NESTED | 4, 28, NESTED | 1, 5, 1, state, 6, 4, b"\10\10", 6, 5, b"\10\10")
-    return told + _message(NEW, CREATE, body)
+        body += _nat(0x800D, back[12:16], back[40:42])
+    if there[32] == 6:  # windows were not copied: be liberal (flag 8), both ways
+        body += struct.pack("=6HB3x8H", 32, 0x8004, 28, 0x8001, 5, 1, state, 6, 4, 0x808, 0, 6, 5, 0x808, 0)
+    return told + _message(NEW, 0x601, body)
 
 
 def _place(part: bytes, own: bytes) -> bytes:
@@ -122,14 +113,14 @@ def _place(part: bytes, own: bytes) -> bytes:
 
 
 def _nat(kind: int, address: bytes, port: bytes) -> bytes:
-    return NAT.pack(32, NESTED | kind, 8, 1, address, 20, NESTED | 3, 6, 1, port, 6, 2, port)
+    return struct.pack("=4H4s4H4s2H4s", 32, kind, 8, 1, address, 20, 0x8003, 6, 1, port, 6, 2, port)
 
 
 def _message(kind: int, flags: int, body: bytes) -> bytes:
     return HEADER.pack(20 + len(body), kind, flags, 0, 0, b"\2\0\0\0") + body
 
 
-LIST = _message(GET, DUMP, b"")
+LIST = _message(GET, 0x301, b"")
 
 
 class Guard:

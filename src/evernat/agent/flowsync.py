@@ -25,7 +25,7 @@ from .effects import conntrack
 from .flows import DELETE, LIST, RECORD, SET, Batch, Guard, collect, key, messages
 from .syncwire import RANDOM, Way
 
-GATHER = 0.0003  # seconds from the first change to reading them all: fewer, larger frames
+GATHER = 0.0001  # seconds from the first change to reading them all: fewer, larger frames
 REFRESH = 240.0  # seconds between full copies, well below flows.KEEP
 REST = 3.0  # seconds of silence after which a connection is given up; of not listening after an overrun
 BACKLOG = 4 << 20  # bytes a standby may lag behind
@@ -39,19 +39,18 @@ class Line:
     """A connection to another node. `take` gets what comes, frame by frame; `out` waits for the socket."""
 
     def __init__(
-        self, made: socket.socket, secret: bytes, take: Callable[[Line, bytes], None], greeting: str
+        self, made: socket.socket, secret: bytes, take: Callable[[Line, bytes], None], greeting: bytes
     ):
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket, self.fileno = made, made.fileno
         self.secret, self.take, self.greeting = secret, take, greeting
         self.out, self.inbox = bytearray(os.urandom(RANDOM)), bytearray()
         self.random = bytes(self.out)
-        self.ways: Optional[tuple[Way, Way]] = None  # ours, theirs
+        self.ways: Any = None  # ours, theirs
         self.heard = self.said = time.monotonic()
 
     def say(self, body: bytes) -> None:
         """Send a frame. OSError when the other end is gone or too slow."""
-        assert self.ways
         self.out += self.ways[0].seal(body)
         self.said = time.monotonic()
         if len(self.out) > BACKLOG:
@@ -81,10 +80,16 @@ class Line:
             del self.inbox[:RANDOM]
             self.ways = Way(self.secret, self.random, other), Way(self.secret, other, self.random)
             if self.greeting:
-                self.say(self.greeting.encode())
+                self.say(self.greeting)
         if self.ways:
             for body in self.ways[1].open(self.inbox):
                 self.take(self, body)
+
+
+def listed(kernel: socket.socket, own: bytes) -> tuple[Batch, bool]:
+    """The next flows of the listing that `kernel` was asked for, and whether these are the last."""
+    found: Batch = {}
+    return found, collect(kernel.recv(1 << 16), {own: found}, kernel.getsockname()[0])
 
 
 class Side:
@@ -93,14 +98,15 @@ class Side:
     def __init__(self, role: str, address: str, instance: str, own: str):
         self.role, self.address, self.instance = role, address, instance
         self.own = socket.inet_aton(own)
-        self.line: Optional[Line] = None
-        self.connected = self.synced = False
-        self.entries = self.position = self.dropped = 0
+        self.synced = False
+        self.entries = self.dropped = 0
+        self.begin(None)
 
-    def cut(self) -> None:
-        """The connection is gone."""
-        self.line = None
+    def begin(self, line: Any, due: float = 0.0) -> None:
+        """There is a new connection, or none; and what is due at that time, a full copy or another try."""
+        self.line, self.due = line, due
         self.connected = False
+        self.position = 0
 
 
 class Serving(Side):
@@ -110,28 +116,18 @@ class Serving(Side):
         super().__init__(*words)
         self.batch: Batch = {}
         self.lag_ms = 0.0
-        self.begin(None, 0.0)
 
-    def cut(self) -> None:
-        """Nothing of it counts any more."""
-        self.begin(None, 0.0)
-
-    def begin(self, line: Optional[Line], due: float) -> None:
-        """Of this connection; a full copy is due."""
-        self.line, self.connected, self.due = line, bool(line), due
-        self.listing: Optional[socket.socket] = None
+    def begin(self, line: Any, due: float = 0.0) -> None:
+        """Nothing of the last connection counts."""
+        super().begin(line, due)
+        self.listing: Any = None
         self.changed: set[bytes] = set()  # since the listing began: it may show what was before
         self.times: deque[float] = deque()  # when the frames were sent that are not done yet
-        self.position = self.sent = 0
-        self.restart(due)
-
-    def restart(self, due: float) -> None:
-        """What the standby has is not all; a full copy is due."""
-        self.due, self.whole, self.listing, self.synced = due, 0, None, False
+        self.sent = self.whole = 0  # frames; the one that ended the last full copy
+        self.connected, self.synced = bool(line), False
 
     def say(self, kind: bytes, records: list[bytes]) -> None:
         """Send one frame."""
-        assert self.line
         self.times.append(time.monotonic())
         self.sent += 1
         self.line.say(zlib.compress(kind + b"".join(records), 1))
@@ -147,15 +143,13 @@ class Serving(Side):
 
     def tend(self) -> None:
         """Go on with a full copy, or say that we are there."""
-        assert self.line
         now = time.monotonic()
         if self.due <= now and not self.listing:
             self.say(BEGIN, [])
             self.listing, self.due, self.entries = conntrack.connect(), now + REFRESH, 0
             self.listing.send(LIST)
         if self.listing and not self.line.out:
-            found: Batch = {}
-            end = collect(self.listing.recv(1 << 16), {self.own: found}, self.listing.getsockname()[0])
+            found, end = listed(self.listing, self.own)
             self.entries += len(found)
             self.say(COPY, [record for name, record in found.items() if name not in self.changed])
             if end:
@@ -164,17 +158,16 @@ class Serving(Side):
                 self.changed.clear()
         if now - self.line.said > 1:
             self.say(CHANGE, [])
-        if self.times:
-            self.lag_ms = max(self.lag_ms, (now - self.times[0]) * 1e3)
 
     def heard(self, line: Line, body: bytes) -> None:
         """How many frames the standby has done, and whether it wants a full copy."""
         now = time.monotonic()
-        while self.position < int.from_bytes(body[1:], "big"):
+        wish, done = map(int, body.split())
+        while self.position < done:
             self.position += 1
             self.lag_ms = (now - self.times.popleft()) * 1e3
-        self.synced = 0 < self.whole <= self.position
-        if body[0]:
+        self.synced = 0 < self.whole <= done
+        if wish:
             self.due = min(self.due, now + REST)
 
 
@@ -184,15 +177,15 @@ class Following(Side):
     def __init__(self, *words: str):
         super().__init__(*words)
         self.guard = Guard()
-        self.retry = 0.0
         self.copy = self.refused = 0
         self.kernel = conntrack.connect()
         # What is there: this node may have been the holder, or this process may be new.
-        found: Batch = {}
+        self.known: dict[bytes, int] = {}  # flow -> the full copy that had it
         self.kernel.send(LIST)
-        while not collect(self.kernel.recv(1 << 16), {self.own: found}, self.kernel.getsockname()[0]):
-            pass
-        self.known = {key(record): 0 for record in found.values()}  # flow -> the full copy that had it
+        end = False
+        while not end:
+            found, end = listed(self.kernel, self.own)
+            self.known.update((key(record), 0) for record in found.values())
 
     def heard(self, line: Line, body: bytes) -> None:
         """Do one frame of the holder's, and say so."""
@@ -207,7 +200,7 @@ class Following(Side):
         else:
             self._install([body[at : at + RECORD.size] for at in range(1, len(body), RECORD.size)])
         self.position, self.entries = self.position + 1, len(self.known)
-        line.say(bytes((refused < self.refused,)) + self.position.to_bytes(8, "big"))
+        line.say(b"%d %d" % (refused < self.refused, self.position))
 
     def _install(self, records: list[bytes]) -> None:
         now, known, told = time.monotonic(), self.known, []
@@ -260,8 +253,7 @@ class Engine:
         for side in served if self.events else []:
             self._try(side.line, side.tend)
         for gateway, side in self.sides.items():
-            if side.role == "follow" and not side.line and now >= side.retry:
-                side.retry = now + 0.5
+            if side.role == "follow" and not side.line and now >= side.due:
                 self._call(gateway, side)
         copying = [side.line for side in served if side.listing and side.line]
         self._wait([line for line in self.lines if line.out or line in copying])
@@ -298,7 +290,7 @@ class Engine:
         self.lines.remove(line)
         for side in self.sides.values():
             if side.line is line:
-                side.cut()
+                side.begin(None, time.monotonic() + 0.5)
 
     def _hear(self) -> None:
         """Read what changed, and pass it on."""
@@ -314,7 +306,8 @@ class Engine:
             self.resume = time.monotonic() + REST
             for side in held:
                 side.dropped += 1
-                side.restart(self.resume)
+                if side.line:  # it comes again for a full copy
+                    self._drop(side.line)
         for side in held:
             if side.line:
                 self._try(side.line, side.flush)
@@ -324,7 +317,7 @@ class Engine:
         made, (address, _) = self.listener.accept()
         made.setblocking(False)
         if len(self.lines) < LINES and any(side.address == address for side in self.sides.values()):
-            self.lines.append(Line(made, self.secret, self._greeted, ""))
+            self.lines.append(Line(made, self.secret, self._greeted, b""))
         else:
             self.forged += 1
             made.close()
@@ -344,8 +337,7 @@ class Engine:
         made = socket.socket()
         made.setblocking(False)
         made.connect_ex((side.address, self.port))
-        side.position = 0
-        side.line = Line(made, self.secret, side.heard, f"{gateway} {self.me} {side.instance}")
+        side.begin(Line(made, self.secret, side.heard, f"{gateway} {self.me} {side.instance}".encode()))
         self.lines.append(side.line)
 
     def _command(self) -> None:
@@ -363,12 +355,13 @@ class Engine:
             self.sides[gateway] = kind(*wanted[gateway])
         self.wanted = wanted
         self._hear()
-        plain = str, int, float
-        status = {
-            gateway: {name: value for name, value in vars(side).items() if isinstance(value, plain)}
-            for gateway, side in self.sides.items()
-        }
-        self.control.send(json.dumps({**status, "": {"forged": self.forged}}).encode())
+        status = {}
+        for gateway, side in self.sides.items():
+            plain = {
+                name: value for name, value in vars(side).items() if isinstance(value, (str, int, float))
+            }
+            status[gateway] = {**plain, "forged": self.forged}
+        self.control.send(json.dumps(status).encode())
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class SyncProcess:
             time.sleep(0.001)
 
     def status(self) -> Status:
-        """By gateway: role, connected, synced, entries, position, dropped, lag_ms... Under "": forged.
+        """By gateway: role, connected, synced, entries, position, dropped, lag_ms, forged, ...
 
         Nothing is known when the process was just started again.
         """
@@ -87,6 +87,6 @@ class SyncProcess:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(2)
         with theirs:
-            command = [sys.executable, "-m", __name__.replace(".sync", ".flowsync")]
+            command = [sys.executable, "-m", f"{__package__}.flowsync"]
             self._process = subprocess.Popen(command, stdin=theirs.fileno())
         self._control.send(json.dumps(self._hello).encode())
