@@ -8,17 +8,16 @@ from collections.abc import Iterable
 import pytest
 
 from evernat.agent import decide
+from evernat.agent.common import Forward, Proof
 from evernat.agent.model import (
     Attach,
     Complete,
     Config,
     Detach,
     Element,
-    Forward,
     Gateway,
     Interface,
     Prepare,
-    Proof,
     Role,
     Seen,
     State,

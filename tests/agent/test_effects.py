@@ -7,12 +7,13 @@ from threading import Thread
 
 import pytest
 
-from evernat.agent.effects import EffectError, link
-from evernat.agent.effects.ec2 import RefusedError, parse
+from evernat.agent.common import Host
+from evernat.agent.effects import EffectError, kernel
+from evernat.agent.effects.api import RefusedError, parse
 from evernat.agent.effects.imds import Metadata
 from evernat.agent.effects.process import run
 from evernat.agent.effects.web import UnansweredError, Web
-from evernat.agent.model import Config, Host
+from evernat.agent.model import Config
 from tests.agent.stub import config, forward
 
 BOMB = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><x>&b;</x>'
@@ -102,8 +103,8 @@ def test_metadata_session() -> None:
 
 def test_device() -> None:
     """A device is found by its MAC; a MAC that nothing has gives no device."""
-    assert link.device("00:00:00:00:00:00") == "lo"
-    assert link.device("02:ff:ff:ff:ff:fe") == ""
+    assert kernel.device("00:00:00:00:00:00") == "lo"
+    assert kernel.device("02:ff:ff:ff:ff:fe") == ""
 
 
 def test_a_program_that_fails() -> None:

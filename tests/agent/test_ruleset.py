@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 
-from evernat.agent import routing, ruleset
-from evernat.agent.model import Element, Forward, Gateway
+from evernat.agent import routing, ruleset, sysctls
+from evernat.agent.common import Forward
+from evernat.agent.model import Element, Gateway
 
 GATEWAY = Gateway("lo", "172.18.128.50", "172.18.128.0/20")
 CLIENTS = ("172.18.64.0/20", "172.18.80.0/20", "172.18.64.0/24")
@@ -125,4 +126,4 @@ def test_the_instance_keeps_its_routes() -> None:
 @pytest.mark.parametrize("pages", [131_072, 1 << 26])
 def test_conntrack_grows_with_memory(pages: int) -> None:
     """A tenth of the memory for connections, at most a million."""
-    assert routing.conntrack(pages)["netfilter/nf_conntrack_max"] == str(min(pages, 1 << 20))
+    assert sysctls.should(pages)["netfilter/nf_conntrack_max"] == str(min(pages, 1 << 20))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,37 @@ def test_grammar(file: Path) -> None:
     ast.parse(file.read_text(), feature_version=(3, 9))
 
 
-@pytest.mark.parametrize("text", agent_sources().values(), ids=agent_sources())
-def test_grammar_of_what_travels(text: str) -> None:
+@pytest.mark.parametrize("identity", ["eni", "address"])
+def test_grammar_of_what_travels(identity: str) -> None:
     """So does every file as it goes to a node."""
-    ast.parse(text, feature_version=(3, 9))
+    for text in agent_sources(identity).values():
+        ast.parse(text, feature_version=(3, 9))
+
+
+@pytest.mark.parametrize(
+    ("identity", "roots"),
+    [("eni", {"run.py", "status.py"}), ("address", {"cluster.py", "flowsync.py", "status.py"})],
+)
+def test_what_travels_is_what_is_imported(identity: str, roots: set[str]) -> None:
+    """A node gets the files that its daemons import, and no others."""
+    found = {"__init__.py", "__main__.py", "effects/__init__.py"}
+    todo = set(roots)
+    while todo:
+        path = todo.pop()
+        found.add(path)
+        todo |= set(_imported(path)) - found
+    assert found == set(agent_sources(identity))
+
+
+def _imported(path: str) -> Iterator[str]:
+    """The agent's files that a file imports."""
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = (PACKAGE / path).parents[node.level - 1]
+            module = folder.joinpath(*(node.module or "").split(".")) if node.module else folder
+            for each in [module, *(module / alias.name for alias in node.names)]:
+                if each.with_suffix(".py").is_file():
+                    yield str(each.with_suffix(".py").relative_to(PACKAGE))
 
 
 def test_library() -> None:
@@ -67,10 +95,13 @@ def test_imports(file: Path) -> None:
 
 def test_decisions_are_pure() -> None:
     """What decides, renders and signs imports nothing that touches the world."""
-    pure = {"decide.py", "model.py", "routing.py", "ruleset.py", "sigv4.py"}
+    pure = {
+        *("decide.py", "model.py", "routing.py", "ruleset.py", "sigv4.py", "sysctls.py", "common.py"),
+        *("cluster_model.py", "elect.py", "beat.py", "rules.py"),
+    }
     allowed = {
         "__future__", "collections.abc", "enum", "hashlib", "hmac", "ipaddress", "json", "types", "typing",
-        "", "model", "ruleset",
+        "", "model", "ruleset", "common", "cluster_model",
     }  # fmt: skip
     for name in pure:
         for node in ast.walk(ast.parse((PACKAGE / name).read_text())):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+from types import ModuleType
 from typing import Any
 
-from evernat.agent.effects import ec2
-from evernat.bundle import agent_policy
+import pytest
+
+from evernat.agent.effects import address, api, ec2
+from evernat.bundle import agent_policy, cluster_policy
 
 POLICY = agent_policy("aws", "us-west-2", "123456789012", "main", "evernat-main", "eni-1")
 
@@ -17,18 +20,45 @@ def actions(statement: dict[str, Any]) -> list[str]:
     return [found] if isinstance(found, str) else list(found)
 
 
-def test_what_is_called_is_allowed_and_nothing_else() -> None:
+CLUSTER = cluster_policy(
+    "aws",
+    "us-west-2",
+    "123456789012",
+    "main",
+    group_names=["evernat-main-a"],
+    gateways=["main"],
+    addresses=["eipalloc-1"],
+    tables=["rtb-1"],
+    key_parameter="/evernat/main/key",
+)
+VERBS = (
+    "Describe",
+    "Attach",
+    "Detach",
+    "Complete",
+    "Get",
+    "Associate",
+    "Disassociate",
+    "Replace",
+    "Create",
+    "Modify",
+)
+
+
+@pytest.mark.parametrize(("module", "policy"), [(ec2, POLICY), (address, CLUSTER)], ids=["eni", "address"])
+def test_what_is_called_is_allowed_and_nothing_else(module: ModuleType, policy: dict[str, Any]) -> None:
     """The actions of the policy are those in the agent's own source."""
     strings = {
         node.value
-        for node in ast.walk(ast.parse(inspect.getsource(ec2)))
+        for node in [
+            *ast.walk(ast.parse(inspect.getsource(module))),
+            *ast.walk(ast.parse(inspect.getsource(api))),
+        ]
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    allowed = [action.split(":")[1] for statement in POLICY["Statement"] for action in actions(statement)]
-    called = {
-        s for s in strings if s.isalpha() and s.startswith(("Describe", "AttachN", "Detach", "Complete"))
-    }
-    assert sorted(allowed) == sorted(called - {"Describe"})
+    allowed = [action.split(":")[1] for statement in policy["Statement"] for action in actions(statement)]
+    called = {s for s in strings if s.isalpha() and s.startswith(VERBS)}
+    assert sorted(allowed) == sorted(called - {"Describe", "AttachmentId"})
 
 
 def test_what_changes_something_is_bound() -> None:

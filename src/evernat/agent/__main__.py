@@ -1,10 +1,12 @@
-"""`python3 -m agent run` is the daemon, `python3 -m agent status [--json]` prints what it knows."""
+"""`run` and `cluster` are the daemons (of an interface, of addresses), `status [--json]` prints what they know."""
 
 import sys
 
 verb = sys.argv[1] if len(sys.argv) > 1 else "status"
 if verb == "run":
     from .run import main
+elif verb == "cluster":
+    from .cluster import main
 elif verb == "status":
     from .status import main
 else:

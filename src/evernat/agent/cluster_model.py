@@ -12,7 +12,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Optional, Union
 
-from .model import Forward, Proof, Targets
+from .common import Forward, Proof, Targets
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -156,7 +156,7 @@ def rules(state: State, seen: Seen) -> Rules:
         for name, gate in state.gates.items()
         if gate.role is HOLDING or (gate.role in (STARTING, TAKING) and not gate.taken and _mine(gate, seen))
     )
-    others = frozenset(member.address for member in seen.members.values() if member.instance != seen.me)
+    others = frozenset(m.address for m in seen.members.values() if m.instance != seen.me and m.state in ALIVE)
     return Rules(opened, frozenset(seen.targets.items()), others)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Union
+
+from .common import Forward, Proof, Targets
 
 
 class Role(Enum):
@@ -20,21 +22,6 @@ class Role(Enum):
     PROVING = "proving"
     HOLDING = "holding"
     FAILED = "failed"
-
-
-class Forward(NamedTuple):
-    """A port forward. `target` is an address, an instance id, or `name:` and a Name tag."""
-
-    protocol: str
-    ports: tuple[int, int]
-    target: str
-    target_port: int
-    sources: tuple[str, ...]
-
-    @property
-    def dynamic(self) -> bool:
-        """Whether the target has to be looked up."""
-        return self.target.startswith(("i-", "name:"))
 
 
 class Config(NamedTuple):
@@ -57,23 +44,6 @@ class Config(NamedTuple):
         raw = json.loads(text)
         forwards = (Forward(**{**f, "ports": tuple(f["ports"])}) for f in raw.pop("forwards"))
         return cls(forwards=tuple(forwards), **raw)
-
-
-class Host(NamedTuple):
-    """Where the agent runs. `domain` ends the services' host names; a full URL (the lab) stands for all services."""
-
-    instance: str
-    region: str
-    subnet: str
-    domain: str
-
-    def endpoint(self, service: str) -> str:
-        """The service's URL. Only the lab's may be without TLS."""
-        return f"{self.domain}/" if "//" in self.domain else f"https://{service}.{self.region}.{self.domain}/"
-
-    def probe(self) -> str:
-        """The URL that answers the caller's address."""
-        return f"{self.domain}/checkip" if "//" in self.domain else f"https://checkip.{self.domain}/"
 
 
 class Unknown(NamedTuple):
@@ -119,14 +89,6 @@ class Element(NamedTuple):
 
 
 Elements = frozenset[Element]
-Targets = Mapping[str, str]
-
-
-class Proof(NamedTuple):
-    """The internet answered. `address` is the one it saw, empty when that service did not tell."""
-
-    address: str
-    at: float
 
 
 class Seen(NamedTuple):

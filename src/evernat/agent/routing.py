@@ -1,4 +1,4 @@
-"""Addresses, policy routes and sysctls of a gateway: pure.
+"""Addresses and policy routes of a gateway: pure.
 
 What is wanted is written as `ip` prints it, so that comparing is comparing text. Forwarded packets, what the node sends
 from the gateway's address, and resets (by their mark) leave by the gateway's interface through a table of its own; the
@@ -40,36 +40,6 @@ def commands(shown: str, gateway: Gateway) -> str:
     lines += [f"rule del priority {text.replace(':', '', 1)}" for text in _strays(have, gateway)]
     lines += [f"rule add priority {text.replace(':', '', 1)}" for text in _rules(gateway) if text not in have]
     return "\n".join(lines) + "\n"
-
-
-def sysctls(gateway: Gateway) -> dict[str, str]:
-    """What must be set under /proc/sys/net, forwarding last. Per interface, so the instance itself is no router."""
-    here = f"ipv4/conf/{gateway.link}"
-    return {
-        # Loose: the way back to a client is by another interface when the policy rules do not see the lookup.
-        f"{here}/rp_filter": "2",
-        # In and out by one interface is what a gateway does; no reason to tell the client a shorter way.
-        f"{here}/send_redirects": "0",
-        "ipv4/conf/all/send_redirects": "0",
-        f"{here}/accept_redirects": "0",
-        # What the node itself answers goes out where the packet came in.
-        "ipv4/icmp_errors_use_inbound_ifaddr": "1",
-        "ipv4/fwmark_reflect": "1",
-        f"{here}/forwarding": "1",
-    }
-
-
-def conntrack(pages: int) -> dict[str, str]:
-    """What should be set under /proc/sys/net. `pages` of memory: a tenth of it may go to connections;
-    the kernel's own limit on a nano is 4,096 of them."""
-    flows = str(min(pages, 1 << 20))
-    return {
-        "netfilter/nf_conntrack_tcp_loose": "1",
-        "netfilter/nf_conntrack_tcp_be_liberal": "1",
-        "netfilter/nf_conntrack_events": "1",
-        "netfilter/nf_conntrack_buckets": flows,
-        "netfilter/nf_conntrack_max": flows,
-    }
 
 
 def _rules(gateway: Gateway) -> list[str]:

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network, collapse_addresses
 
-from .model import Element, Elements, Forward, Gateway, Targets
+from .common import Forward, Targets
+from .model import Element, Elements, Gateway
 
 MARK = "0xe4"
 

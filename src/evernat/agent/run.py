@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import socket
 import time
 from typing import Any
 
-from . import decide, status
-from .effects import EffectError, link
+from . import decide, report, ruleset, status
+from .common import Host, Proof
+from .daemon import find, log, notify, read
+from .effects import EffectError, kernel, link
 from .effects.ec2 import Cloud
 from .effects.imds import Metadata
 from .effects.nft import Nft
@@ -24,29 +23,12 @@ from .model import (
     Detach,
     Elements,
     Gateway,
-    Host,
     Prepare,
-    Proof,
     Seen,
     State,
     Unknown,
     Update,
 )
-
-CONFIG = "/etc/evernat/agent.json"
-
-
-def log(event: str, **fields: object) -> None:
-    """One line on standard output; sets are written in order."""
-    print(json.dumps({"event": event, **fields}, default=sorted), flush=True)
-
-
-def notify(text: str) -> None:
-    """Tell systemd."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if path:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.sendto(text.encode(), path.replace("@", "\0", 1))
 
 
 class Agent:
@@ -59,11 +41,12 @@ class Agent:
         self.times: dict[str, float] = {}
         self.said: dict[str, object] = {}
         self.notes: list[str] = []
-        self.host, self.cloud, self.nft = host, cloud, Nft(config.clients)
+        self.host, self.cloud, self.nft = host, cloud, Nft()
+        self.elements: Elements = frozenset()  # loaded in the maps
         self.looks = {
             "tools": self.nft.tools,
             "interface": lambda: cloud.interface(config.interface),
-            "link": lambda: link.device(self.state.interface.mac) if self.state.interface else "",
+            "link": lambda: kernel.device(self.state.interface.mac) if self.state.interface else "",
             "faults": self._faults,
             "proof": self._proof,
             "targets": self._targets,
@@ -72,7 +55,7 @@ class Agent:
             Attach: cloud.attach,
             Detach: cloud.detach,
             Prepare: self._prepare,
-            Update: self.nft.update,
+            Update: self._update,
             Complete: self._complete,
         }
 
@@ -90,7 +73,7 @@ class Agent:
             self.times.pop("proof", None)
         for action in actions:
             self._act(action)
-        status.write(status.report(self.state, self.seen, self.notes, now, time.time()))
+        status.write(report.report(self.state, self.seen, self.notes, now, time.time()))
         if actions or changed:
             return 0.0
         due = min(self.times[fact] + period for fact, period in decide.LOOKS[self.state.role].items())
@@ -113,7 +96,7 @@ class Agent:
             self.acts[type(action)](*action)
         except EffectError as error:
             trouble = str(error)
-        self.seen = self.seen._replace(trouble=trouble, elements=self.nft.elements)
+        self.seen = self.seen._replace(trouble=trouble, elements=self.elements)
         self.times.clear()  # what was seen before is of another time
         said = {"action": type(action).__name__, **action._asdict(), "result": trouble or "ok"}
         if said != self.said:
@@ -137,10 +120,16 @@ class Agent:
         return self.cloud.addresses(known.vpc, sorted(wanted)) if wanted and known else {}
 
     def _prepare(self, gateway: Gateway, elements: Elements) -> None:
-        self.nft.load(gateway, elements)
+        clients = self.state.config.clients
+        self.nft.load(lambda fast: ruleset.table(gateway, clients, elements, fast))
+        self.elements = elements
         self.notes = [f"not set: {path}" for path in link.prepare(gateway)]
         if self.nft.note:
             self.notes.append(self.nft.note)
+
+    def _update(self, elements: Elements) -> None:
+        self.nft.change(ruleset.update(self.elements, elements))
+        self.elements = elements
 
     def _complete(self, result: str) -> None:
         config = self.state.config
@@ -150,26 +139,10 @@ class Agent:
 
 def main(arguments: list[str]) -> int:
     """Run the daemon."""
-    with open(arguments[0] if arguments else CONFIG) as file:
-        config = Config.parse(file.read())
-    notify("READY=1")
+    config = Config.parse(read(arguments))
     metadata = Metadata()
-    host = _host(metadata)
+    host = find(metadata)
     log("start", version=config.version, stack=config.stack, instance=host.instance)
     agent = Agent(config, host, Cloud(host, metadata))
     while True:
         time.sleep(agent.turn())
-
-
-def _host(metadata: Metadata) -> Host:
-    """Wait for the metadata: after a reboot the network may come later than we do."""
-    said = ""
-    while True:
-        try:
-            return metadata.host()
-        except EffectError as error:
-            if said != str(error):
-                log("unknown", fact="host", reason=str(error))
-            said = str(error)
-            notify("WATCHDOG=1")
-            time.sleep(0.3)

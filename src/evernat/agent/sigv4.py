@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 of a form posted to `/`: pure."""
+"""AWS Signature Version 4 of what is posted to `/`: pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import hashlib
 import hmac
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
+JSON = "application/x-amz-json-1.1"
 
 
 def sign(
-    service: str, region: str, host: str, body: str, key: str, secret: str, token: str, stamp: str
+    service: str,
+    region: str,
+    host: str,
+    body: str,
+    key: str,
+    secret: str,
+    token: str,
+    stamp: str,
+    target: str = "",
 ) -> dict[str, str]:
-    """The request's headers. `stamp` is the time as `20260131T235959Z`."""
+    """The request's headers. `stamp` is the time as `20260131T235959Z`, `target` the action if the body is JSON."""
     headers = {"content-type": FORM, "host": host, "x-amz-date": stamp, "x-amz-security-token": token}
+    if target:
+        headers.update({"content-type": JSON, "x-amz-target": target})
     names = ";".join(headers)
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
     request = f"POST\n/\n\n{lines}\n{names}\n{_hash(body)}"

@@ -8,34 +8,7 @@ import sys
 import time
 from typing import Any
 
-from .model import Seen, State, Unknown
-
 FILE = os.environ.get("RUNTIME_DIRECTORY", "/run/evernat") + "/status.json"  # systemd makes the directory
-
-
-def report(state: State, seen: Seen, notes: list[str], now: float, wall: float) -> dict[str, Any]:
-    """The status as plain values. `now` is the clock of `state`, `wall` the time of day; both in seconds."""
-    config, interface = state.config, state.interface
-    return {
-        "version": config.version,
-        "stack": config.stack,
-        "instance": seen.me,
-        "role": state.role.value,
-        "cause": state.cause,
-        "since": _time(wall - now + state.since),
-        "at": _time(wall),
-        "interface": config.interface,
-        "link": seen.link,
-        "private_address": interface.address if interface else "",
-        "public_address": interface.public if interface else "",
-        "hook": seen.hook,
-        "forwards": [
-            {**f._asdict(), "address": state.targets.get(f.target, "") if f.dynamic else f.target}
-            for f in config.forwards
-        ],
-        "unknown": {k: v.reason for k, v in seen._asdict().items() if isinstance(v, Unknown)},
-        "notes": notes,
-    }
 
 
 def write(values: dict[str, Any]) -> None:
@@ -59,8 +32,9 @@ def main(arguments: list[str]) -> int:
         for name, value in values.items():
             text = value if isinstance(value, str) else json.dumps(value)
             print(f"{name.replace('_', ' '):16} {text}")
-    return 0 if values["role"] == "holding" else 1
+    return 0 if values["role"] in ("holding", "standby") else 1
 
 
-def _time(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """A time of day as text."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -33,6 +33,12 @@ StandardOutput=journal+console
 WantedBy=multi-user.target
 """
 
+UNITS = {
+    "eni": UNIT,
+    # Stopping hands the gateways over first, and the copying of connections has to last until then.
+    "address": UNIT.replace("agent run\n", "agent cluster\nKillMode=mixed\nTimeoutStopSec=20\n"),
+}
+
 PROGRAM = """\
 #!/bin/sh
 cd /opt/evernat && exec /usr/bin/python3 -SEs -m agent "$@"
@@ -74,11 +80,11 @@ def cloud_config_text(
     runcmd: Sequence[Sequence[str] | str] = (),
 ) -> str:
     """The text inside `user_data`."""
-    sources = {f"/opt/evernat/agent/{path}": text for path, text in agent_sources().items()}
+    sources = {f"/opt/evernat/agent/{path}": text for path, text in agent_sources(config.identity).items()}
     texts = {
         **sources,
         "/etc/evernat/agent.json": config.json(),
-        "/etc/systemd/system/evernat-agent.service": UNIT,
+        "/etc/systemd/system/evernat-agent.service": UNITS[config.identity],
         "/etc/systemd/networkd.conf.d/evernat.conf": NETWORKD,
     }
     commands = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "evernat-agent.service"]]

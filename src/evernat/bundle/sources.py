@@ -18,10 +18,26 @@ Cut = tuple[int, int, str]
 """First and last offset, in bytes, and what stands there instead."""
 
 
+ONLY = {
+    "eni": {
+        *("decide.py", "model.py", "report.py", "routing.py", "ruleset.py", "run.py"),
+        *("effects/ec2.py", "effects/link.py"),
+    },
+    "address": {
+        *("beat.py", "cluster.py", "cluster_model.py", "elect.py", "rules.py"),
+        *("flows.py", "flowsync.py", "sync.py", "syncwire.py"),
+        *("effects/address.py", "effects/conntrack.py", "effects/peer.py"),
+    },
+}
+"""Files that only one identity needs."""
+
+
 @functools.cache
-def agent_sources() -> dict[str, str]:
-    """Path below the package -> text, in order of path."""
-    return {path: strip(text) for path, text in sorted(_walk(files("evernat.agent"), ""))}
+def agent_sources(identity: str = "eni") -> dict[str, str]:
+    """Path below the package -> text, in order of path: what a node of this identity runs."""
+    others = set().union(*(paths for name, paths in ONLY.items() if name != identity))
+    found = sorted(_walk(files("evernat.agent"), ""))
+    return {path: strip(text) for path, text in found if path not in others}
 
 
 def strip(source: str) -> str:

@@ -6,7 +6,7 @@ import json
 import time
 from typing import NamedTuple
 
-from ..model import Host
+from ..common import Host
 from .web import UnansweredError, Web
 
 URL = "http://169.254.169.254/latest/"

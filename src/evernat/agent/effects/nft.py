@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 
-from .. import ruleset
-from ..model import Elements, Gateway
 from . import EffectError
 from .process import run
 
@@ -16,12 +15,10 @@ apt-get -q update && exec apt-get -qy install nftables"""
 
 
 class Nft:
-    """Our table, and what was last loaded into it."""
+    """Our table."""
 
-    def __init__(self, clients: tuple[str, ...]):
-        self.elements: Elements = frozenset()
+    def __init__(self) -> None:
         self.note = ""  # why there is no flowtable
-        self._clients = clients
         self._listing = ""
         self._installer: subprocess.Popen[bytes] | None = None
 
@@ -39,26 +36,19 @@ class Nft:
         """What differs from what was loaded."""
         return [] if self._listing and self._list() == self._listing else ["no nftables table"]
 
-    def load(self, gateway: Gateway, elements: Elements) -> None:
+    def load(self, table: Callable[[bool], str]) -> None:
         """The whole table in one transaction, without a flowtable if the kernel has none."""
         self.note = ""
         try:
-            self._nft(ruleset.table(gateway, self._clients, elements, flowtable=True))
+            self.change(table(True))
         except EffectError as error:
             self.note = f"no flowtable: {str(error).splitlines()[0]}"
-            self._nft(ruleset.table(gateway, self._clients, elements, flowtable=False))
-        self._loaded(elements)
+            self.change(table(False))
 
-    def update(self, elements: Elements) -> None:
-        """Replace the elements that changed."""
-        self._nft(ruleset.update(self.elements, elements))
-        self._loaded(elements)
-
-    def _nft(self, text: str) -> None:
+    def change(self, text: str) -> None:
+        """One transaction."""
         run("nft", "-f", "-", text=text)
-
-    def _loaded(self, elements: Elements) -> None:
-        self.elements, self._listing = elements, self._list()
+        self._listing = self._list()
 
     def _list(self) -> str:
         return run("nft", "-s", "list", "table", "ip", "evernat", check=False)

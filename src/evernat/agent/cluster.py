@@ -1,0 +1,448 @@
+"""The run loop of a node whose gateways are addresses.
+
+One thread decides and beats and never waits for anything; whatever may take time runs in a thread of its own and comes
+back as a change of what is seen. Looks may overlap: when an address lands on this node or leaves it, its connections
+die without a word, and only a fresh one finds out.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from . import elect, rules, status
+from .beat import Wire
+from .cluster_model import (
+    Action,
+    Complete,
+    Config,
+    Drain,
+    Gate,
+    Leave,
+    Point,
+    Prepare,
+    Probe,
+    Record,
+    Release,
+    Route,
+    Rules,
+    Seen,
+    Take,
+)
+from .common import Host, Proof
+from .daemon import find, log, notify, read
+from .effects import EffectError, kernel
+from .effects.address import Cloud
+from .effects.imds import Metadata
+from .effects.nft import Nft
+from .effects.peer import Peers, urgent
+from .effects.probe import seen_from
+from .sync import SyncProcess
+
+BEAT = 0.05  # seconds between two heartbeats
+STALL = 0.15  # a round that took longer: less than from the probe of a silent peer to taking it for dead
+AGAIN = 0.5  # seconds until a failed action may be tried again
+AT_ONCE = 6  # looks at one fact under way
+
+Apply = Callable[[Seen], Seen]
+
+
+class Agent:
+    """The effects, and what was last seen through them."""
+
+    def __init__(self, config: Config, host: Host, metadata: Metadata, key: bytes):
+        mac = metadata.get("meta-data/mac")
+        card = f"meta-data/network/interfaces/macs/{mac}/"
+        now = time.monotonic()
+        self.config, self.host, self.metadata = config, host, metadata
+        self.link = kernel.device(mac)
+        addresses = tuple(metadata.get(f"{card}local-ipv4s").split())
+        self.state = elect.begin(config, now)
+        self.seen = Seen(host.instance, metadata.get(f"{card}interface-id"), addresses, now)
+        self.wire = Wire(key, config.stack, host.instance, os.urandom(8).hex())
+        self.peers, self.nft = Peers(config.port), Nft()
+        self.sync = SyncProcess(key, config.port, host.instance, log)
+        self.copies: Mapping[str, Any] = {}
+        self.clouds: list[Cloud] = []
+        self.results: deque[Callable[[], None]] = deque()
+        self.bell, self.waker = socket.socketpair()
+        self.waker.setblocking(False)
+        self.machine = threading.Lock()  # one at a time changes the kernel
+        self.busy: dict[Action, float] = {}  # and until when
+        self.times: dict[str, float] = {}
+        self.running: dict[str, int] = {}
+        self.unknown: dict[str, str] = {}
+        self.said: dict[Action, str] = {}
+        self.where: dict[str, str] = {}  # addresses of peers, by instance
+        self.notes: list[str] = []
+        self.checked: bool | None = None
+        self.vpc = ""
+        self.turned = self.beaten = self.written = now
+        self.looks: dict[str, Callable[[Cloud], Apply]] = {
+            "faults": self._faults,
+            "records": self._records,
+            "members": self._members,
+            "routes": self._routes,
+            "proofs": self._proofs,
+            "targets": self._targets,
+            "notice": self._notice,
+            "sync": self._sync,
+        }
+        self.acts: dict[type, Callable[..., Apply]] = {
+            Prepare: self._prepare,
+            Release: self._release,
+            Take: self._take,
+            Point: self._point,
+            Drain: self._drain,
+            Complete: self._complete,
+        }
+
+    def run(self) -> NoReturn:
+        """For ever."""
+        self.notes = [note for note in [urgent()] if note]
+        signal.signal(signal.SIGTERM, lambda *_: self.put(lambda seen: seen._replace(notice="stop")))
+        while True:
+            until = max(self.beaten + BEAT - time.monotonic(), 0.0)
+            select.select([self.peers.socket, self.bell], [], [], until)
+            self.turn()
+
+    def turn(self) -> None:
+        """One round."""
+        self._receive()
+        now = time.monotonic()
+        if not 0 <= now - self.turned < STALL:
+            self.seen = self.seen._replace(awake=now)
+        self.turned = now
+        self.busy = {action: until for action, until in self.busy.items() if until > now}
+        draining = {n for n, g in self.state.gates.items() if g.role is elect.HANDING}
+        self.seen = self.seen._replace(busy=frozenset(self.busy), drained=self.seen.drained & draining)
+        before = self.state
+        self.state, actions = elect.step(before, self.seen, now)
+        changed = False
+        for name, gate in self.state.gates.items():
+            if gate.role is not before.gates[name].role:
+                changed = True
+                log(
+                    "role",
+                    gateway=name,
+                    old=before.gates[name].role.value,
+                    new=gate.role.value,
+                    cause=gate.cause,
+                )
+        for action in actions:
+            self._start(action, now)
+        if changed or now - self.beaten >= BEAT:
+            self._beat(now)
+        self._look(now, changed)
+        if changed or now - self.written >= 1.0:
+            self.written = now
+            notify("WATCHDOG=1")
+            status.write(self.report(now))
+
+    def put(self, apply: Apply) -> None:
+        """Change what is seen; from any thread."""
+        self.results.append(lambda: setattr(self, "seen", apply(self.seen)))
+        try:
+            self.waker.send(b"!")
+        except OSError:
+            return
+
+    def _receive(self) -> None:
+        if self.bell in select.select([self.bell], [], [], 0)[0]:
+            self.bell.recv(4096)
+        while self.results:
+            self.results.popleft()()
+        now = time.monotonic()
+        for packet, address in self.peers.received():
+            heard = self.wire.open(packet, now)
+            if heard and heard.beat:
+                self.where[heard.instance] = address
+                self.seen = self.seen._replace(beats={**self.seen.beats, heard.instance: heard.beat})
+            elif heard:
+                self.peers.send(
+                    self.wire.seal(elect.speak(self.state, self.seen, now), heard.session), address
+                )
+
+    def _beat(self, now: float) -> None:
+        self.beaten = now
+        beat = elect.speak(self.state, self.seen, now)
+        for member in self.seen.members.values():
+            if member.instance != self.seen.me and member.state in elect.ALIVE:
+                self.peers.send(self.wire.seal(beat, self.wire.echo(member.instance)), member.address)
+
+    def _look(self, now: float, changed: bool) -> None:
+        periods = elect.looks(self.state, self.seen, now)
+        for fact, look in self.looks.items():
+            period = periods.get(fact, 0.2)
+            since = now - self.times.get(fact, -1e9)
+            if self.running.get(fact, 0) < (AT_ONCE if period < 1 else 1) and (since >= period or changed):
+                self.times[fact] = now
+                self.running[fact] = self.running.get(fact, 0) + 1
+                self._thread(self._learn, fact, look)
+
+    def _learn(self, fact: str, look: Callable[[Cloud], Apply]) -> None:
+        try:
+            self.put(self._with(look))
+            self.unknown.pop(fact, None)
+        except EffectError as error:
+            if self.unknown.get(fact) != str(error):
+                log("unknown", fact=fact, reason=str(error))
+            self.unknown[fact] = str(error)
+        finally:
+            self.results.append(lambda: self.running.update({fact: self.running[fact] - 1}))
+
+    def _with(self, use: Callable[[Cloud], Apply]) -> Apply:
+        """With a connection of its own; what hangs is not waited for by others."""
+        try:
+            cloud = self.clouds.pop()
+        except IndexError:
+            cloud = Cloud(self.host, Metadata())
+        try:
+            return use(cloud)
+        finally:
+            self.clouds.append(cloud)
+
+    def _start(self, action: Action, now: float) -> None:
+        if isinstance(action, Leave):
+            log("leave")
+            os._exit(0)
+        if isinstance(action, Probe):
+            address = self.where.get(action.instance)
+            if address:
+                self.busy[action] = now + BEAT / 2
+                self.peers.send(self.wire.seal(elect.speak(self.state, self.seen, now), ""), address)
+            return
+        self.busy[action] = now + 1e9
+        self._thread(self._act, action)
+
+    def _act(self, action: Action) -> None:
+        result, wait = "crashed", AGAIN
+        try:
+            self.put(self._with(lambda cloud: self.acts[type(action)](cloud, *action)))
+            result, wait = "ok", 0.0
+        except EffectError as error:
+            result = str(error)
+        finally:
+            self.results.append(lambda: self.busy.update({action: time.monotonic() + wait}))
+            if self.said.get(action) != result:
+                log("action", action=type(action).__name__, **action._asdict(), result=result)
+            self.said[action] = result
+
+    def _thread(self, run: Callable[..., None], *arguments: object) -> None:
+        def body() -> None:
+            urgent()
+            run(*arguments)
+
+        threading.Thread(target=body, daemon=True).start()
+
+    def _own(self, name: str) -> str:
+        return elect.address(self.state, self.state.gates[name], self.seen)
+
+    # Looks and actions: each gives what it changes of what is seen.
+
+    def _faults(self, cloud: Cloud) -> Apply:
+        wrong = self.nft.tools()
+        try:
+            self.checked, self.vpc = cloud.checked(self.seen.interface)
+        except EffectError as error:  # not known is not wrong, unless it never was known
+            if self.checked is None:
+                wrong = wrong or str(error)
+        with self.machine:
+            found = [wrong] if wrong else [*self.nft.faults(), *kernel.faults(self.link)]
+        if self.checked:
+            found.append("source/destination check")
+        return lambda seen: seen._replace(faults=tuple(found))
+
+    def _records(self, cloud: Cloud) -> Apply:
+        return self._recorded(cloud.records(self.config))
+
+    def _recorded(self, found: Mapping[str, Record]) -> Apply:
+        def apply(seen: Seen) -> Seen:
+            old = seen.records
+            newer = {n: r for n, r in found.items() if n not in old or r.at >= old[n].at}
+            return seen._replace(records={**old, **newer})
+
+        return apply
+
+    def _members(self, cloud: Cloud) -> Apply:
+        at = time.monotonic()
+        found = cloud.members(self.config.stack)
+        return lambda seen: seen._replace(members=found, listed=at) if at >= seen.listed else seen
+
+    def _routes(self, cloud: Cloud) -> Apply:
+        tables = [table for gateway in self.config.mine() for table in gateway.tables]
+        return self._routed(cloud.routes(tables, self.seen.interface) if tables else {})
+
+    def _routed(self, found: Mapping[str, Route]) -> Apply:
+        def apply(seen: Seen) -> Seen:
+            old = seen.routes
+            newer = {t: r for t, r in found.items() if t not in old or r.at >= old[t].at}
+            return seen._replace(routes={**old, **newer})
+
+        return apply
+
+    def _proofs(self, cloud: Cloud) -> Apply:
+        found = {}
+        url, endpoint = self.config.probe or self.host.probe(), self.host.endpoint("ec2")
+        for name, gate in self.state.gates.items():
+            if gate.role in elect.OURS:
+                at = time.monotonic()
+                found[name] = Proof(seen_from(self._own(name), url, endpoint, 1.0), at)
+        return lambda seen: seen._replace(proofs={**seen.proofs, **found})
+
+    def _targets(self, cloud: Cloud) -> Apply:
+        wanted = {f.target for g in self.config.mine() for f in g.forwards if f.dynamic}
+        found = cloud.addresses(self.vpc, sorted(wanted)) if wanted and self.vpc else {}
+        return lambda seen: seen._replace(targets=found)
+
+    def _notice(self, cloud: Cloud) -> Apply:
+        for path, notice in (
+            ("spot/instance-action", "the spot interruption"),
+            ("events/recommendations/rebalance", "the rebalance recommendation"),
+        ):
+            try:
+                self.metadata.get(f"meta-data/{path}")
+            except EffectError:  # none
+                continue
+            return lambda seen, notice=notice: seen._replace(notice=seen.notice or notice)  # type: ignore[misc]
+        return lambda seen: seen
+
+    def _sync(self, cloud: Cloud) -> Apply:
+        for name, gate in self.state.gates.items():
+            other = self._partner(gate)
+            member = self.seen.members.get(other)
+            if gate.role in elect.OURS and member:
+                self.sync.serve(name, member.address, other, self._own(name))
+            elif gate.role in (elect.SYNCING, elect.STANDBY) and member:
+                self.sync.follow(name, member.address, other, self._own(name))
+            elif gate.role is not elect.CLAIMING:
+                self.sync.stop(name)
+        copies = self.sync.status()
+        self.copies = copies
+        synced = frozenset(n for n, c in copies.items() if c["role"] == "follow" and c["synced"])
+        return lambda seen: seen._replace(synced=synced)
+
+    def _partner(self, gate: Gate) -> str:
+        """With whom connections are exchanged."""
+        if gate.role is elect.HANDING:
+            return gate.to
+        if gate.role in elect.OURS:
+            others = elect.peers(gate, self.seen, time.monotonic())
+            return others[0].instance if others else ""
+        return gate.record.instance if gate.record else ""
+
+    def _prepare(self, cloud: Cloud, wanted: Rules) -> Apply:
+        addresses = {name: self._own(name) for name in self.state.gates}
+        with self.machine:
+            tools = self.nft.tools()
+            if tools:
+                raise EffectError(tools)
+            port, gateways = self.config.port, self.config.mine()
+            self.nft.load(lambda fast: rules.table(gateways, addresses, wanted, port, self.link, fast))
+            refused = kernel.prepare(self.link, self.seen.addresses[1:])
+            self.notes = [
+                n for n in [*self.notes[:1], self.nft.note, *(f"not set: {r}" for r in refused)] if n
+            ]
+        if self.checked:
+            cloud.uncheck(self.seen.interface)
+        again = self._faults(cloud)
+        return lambda seen: again(seen)._replace(loaded=wanted)
+
+    def _release(self, cloud: Cloud, gateway: str, association: str) -> Apply:
+        cloud.release(association)
+        return self._written(gateway, "", "", "")
+
+    def _take(self, cloud: Cloud, gateway: str) -> Apply:
+        address = self.state.gates[gateway].config.address
+        association = cloud.take(address, self.seen.interface, self._own(gateway))
+        return self._written(gateway, association, self.seen.me, self.seen.interface)
+
+    def _written(self, gateway: str, association: str, instance: str, interface: str) -> Apply:
+        """Our own change is the newest there is."""
+        old = self.seen.records[gateway]
+        return self._recorded(
+            {gateway: Record(association, instance, interface, old.public, old.handover, time.monotonic())}
+        )
+
+    def _point(self, cloud: Cloud, table: str) -> Apply:
+        cloud.point(table, self.seen.interface)
+        return self._routed({table: Route(True, time.monotonic())})
+
+    def _drain(self, cloud: Cloud, gateway: str) -> Apply:
+        self.sync.drain(gateway, elect.DRAIN)
+        return lambda seen: seen._replace(drained=seen.drained | {gateway})
+
+    def _complete(self, cloud: Cloud, result: str) -> Apply:
+        there = cloud.complete(self.config.group, self.config.hook, result)
+        return lambda seen: seen._replace(hook="answered" if there else "none")
+
+    def report(self, now: float) -> dict[str, Any]:
+        """The status as plain values."""
+        wall = time.time() - now
+        gates, copies = self.state.gates, self.copies
+        doing = {gate.role for gate in gates.values()} - {elect.HOLDING, elect.STANDBY}
+        return {
+            "version": self.config.version,
+            "stack": self.config.stack,
+            "instance": self.seen.me,
+            "slot": self.config.slot,
+            "role": next(
+                iter(doing),
+                elect.HOLDING if any(g.role is elect.HOLDING for g in gates.values()) else elect.STANDBY,
+            ).value,
+            "at": status.moment(time.time()),
+            "gateways": [
+                {
+                    "name": name,
+                    "role": gate.role.value,
+                    "cause": gate.cause,
+                    "since": status.moment(wall + gate.since),
+                    "holder": gate.record.instance if gate.record else "",
+                    "public_address": gate.record.public if gate.record else "",
+                    "private_address": self._own(name),
+                    "standby": [b.instance for b in elect.peers(gate, self.seen, now) if name in b.ready],
+                    "proven": elect.proven(gate, self.seen),
+                    "taken": status.moment(wall + gate.taken) if gate.taken else "",
+                    "why": gate.why,
+                    "sync": copies.get(name, {}),
+                }
+                for name, gate in gates.items()
+            ],
+            "peers": {b.instance: round(now - b.at, 2) for b in self.seen.beats.values()},
+            "refused": self.wire.counts,
+            "faults": self.seen.faults,
+            "hook": self.seen.hook,
+            "notice": self.seen.notice,
+            "unknown": self.unknown,
+            "notes": self.notes,
+        }
+
+
+def main(arguments: list[str]) -> int:
+    """Run the daemon."""
+    config = Config.parse(read(arguments))
+    metadata = Metadata()
+    host = find(metadata)
+    log("start", version=config.version, stack=config.stack, instance=host.instance, slot=config.slot)
+    Agent(config, host, metadata, _key(Cloud(host, metadata), config.key_parameter)).run()
+
+
+def _key(cloud: Cloud, name: str) -> bytes:
+    """Wait for it: without it no peer is to be trusted."""
+    said = ""
+    while True:
+        try:
+            return cloud.key(name)
+        except EffectError as error:
+            if said != str(error):
+                log("unknown", fact="key", reason=str(error))
+            said = str(error)
+            notify("WATCHDOG=1")
+            time.sleep(0.5)

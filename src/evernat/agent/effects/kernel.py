@@ -1,0 +1,67 @@
+"""The kernel's devices and sysctls."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Iterable
+
+from .. import sysctls
+from . import EffectError
+from .process import run
+
+SIOCGIFHWADDR = 0x8927
+
+
+def device(mac: str) -> str:
+    """The device with this MAC, empty when there is none. Names are the image's business."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for _, name in socket.if_nameindex():
+            try:
+                answer = fcntl.ioctl(any_socket, SIOCGIFHWADDR, struct.pack("256s", name.encode()))
+            except OSError:  # gone since it was listed
+                continue
+            if answer[18:24].hex(":") == mac:
+                return name
+    return ""
+
+
+def faults(link: str) -> list[str]:
+    """The settings that are not as they must be."""
+    return [f"sysctl {path}" for path, value in sysctls.must(link).items() if _read(path) != value]
+
+
+def prepare(link: str, secondary: Iterable[str] = ()) -> list[str]:
+    """Put them right, forwarding last. Gives the conntrack settings that the kernel did not take.
+
+    The image may not have set up the interface's secondary addresses.
+    """
+    for address in secondary:
+        run("ip", "address", "replace", f"{address}/32", "dev", link)
+    wished = sysctls.should(os.sysconf("SC_PHYS_PAGES"))
+    refused = [path for path, value in wished.items() if not _set(path, value)]
+    for path, value in sysctls.must(link).items():
+        if not _set(path, value):
+            raise EffectError(f"cannot set {path} to {value}")
+    return refused
+
+
+def _read(path: str) -> str:
+    try:
+        with open(f"/proc/sys/net/{path}") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _set(path: str, value: str) -> bool:
+    if _read(path) == value:
+        return True
+    try:
+        with open(f"/proc/sys/net/{path}", "w") as file:
+            file.write(value)
+    except OSError:
+        return False
+    return True

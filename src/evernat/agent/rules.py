@@ -1,0 +1,106 @@
+"""The nftables text of a cluster node: one table of our own, pure. See `ruleset` for what gets a reset, and why.
+
+A gateway that is closed lets no client out, not even in an established flow: the address is elsewhere, or not yet
+here, and the far end would reset a connection that comes from another one. The table is always loaded whole, since
+that empties the flowtable, which packets would else pass the rules by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Network, collapse_addresses
+
+from .cluster_model import Gateway, Rules
+
+TABLE = """\
+table ip evernat
+delete table ip evernat
+table ip evernat {
+  %(flowtable)s
+  chain prerouting {
+    type nat hook prerouting priority dstnat;
+    %(dnat)s
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    %(snat)s
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    %(closed)s
+    %(offload)s
+    ct state established,related accept
+    ct status dnat accept
+    %(opened)s
+  }
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname "lo" accept
+    ct state established,related accept
+    %(beats)s
+    %(clients)s
+    udp sport 67 udp dport 68 accept
+  }
+}
+"""
+
+
+def table(
+    gateways: Sequence[Gateway],
+    addresses: Mapping[str, str],
+    rules: Rules,
+    port: int,
+    link: str,
+    flowtable: bool,
+) -> str:
+    """The whole table, for one transaction. `addresses`: gateway -> the private address that stands for it here."""
+    targets, dnat, snat, opened, closed, clients = dict(rules.targets), [], [], [], [], []
+    for g in gateways:
+        source = f"ip saddr {_set(g.clients)}"
+        clients.append(f"{source} accept")
+        if g.name not in rules.open:
+            closed.append(f"{source} drop")
+            continue
+        snat.append(f"{source} snat to {addresses[g.name]}")
+        opened.append(f"{source} meta l4proto tcp ct state invalid reject with tcp reset")
+        opened.append(f"{source} ct state new accept")
+        for f in g.forwards:
+            target = targets.get(f.target, "") if f.dynamic else f.target
+            head = f"ip daddr {addresses[g.name]} ip saddr {_set(f.sources)} {f.protocol} dport"
+            first, last = f.ports
+            if not target:
+                continue
+            if f.target_port == first:
+                dnat.append(f"{head} {first}-{last} dnat to {target}")
+            else:  # nft cannot shift a range
+                shift = f.target_port - first
+                dnat += [f"{head} {port} dnat to {target}:{port + shift}" for port in range(first, last + 1)]
+    sync = f"meta l4proto {{ tcp, udp }} th dport {port}"
+    # A client's forgery is counted by the agent, but a flood of them must not crowd out the heartbeats.
+    few = [f"ip saddr {_set(g.clients)} udp dport {port} limit rate 20/second accept" for g in gateways]
+    beats = [
+        *([f"ip saddr {_set(rules.members)} {sync} accept"] if rules.members else []),
+        *few,
+        f"{sync} drop",
+    ]
+    texts = {
+        "dnat": dnat,
+        "snat": snat,
+        "opened": opened,
+        "closed": closed,
+        "clients": clients,
+        "beats": beats,
+    }
+    fast = flowtable and link
+    return TABLE % {
+        **{name: "\n    ".join(lines) for name, lines in texts.items()},
+        "flowtable": f'flowtable fast {{ hook ingress priority filter; devices = {{ "{link}" }}; }}'
+        if fast
+        else "",
+        "offload": "ct state established meta l4proto { tcp, udp } flow add @fast" if fast else "",
+    }
+
+
+def _set(blocks: Iterable[str]) -> str:
+    """The same addresses in blocks that do not overlap: nft takes no others."""
+    return f"{{ {', '.join(map(str, collapse_addresses(map(IPv4Network, blocks))))} }}"

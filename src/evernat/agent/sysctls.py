@@ -1,0 +1,33 @@
+"""Settings under /proc/sys/net: pure."""
+
+from __future__ import annotations
+
+
+def must(link: str) -> dict[str, str]:
+    """What must be set under /proc/sys/net, forwarding last. Per interface, so the instance itself is no router."""
+    here = f"ipv4/conf/{link}"
+    return {
+        # Loose: the way back to a client is by another interface when the policy rules do not see the lookup.
+        f"{here}/rp_filter": "2",
+        # In and out by one interface is what a gateway does; no reason to tell the client a shorter way.
+        f"{here}/send_redirects": "0",
+        "ipv4/conf/all/send_redirects": "0",
+        f"{here}/accept_redirects": "0",
+        # What the node itself answers goes out where the packet came in.
+        "ipv4/icmp_errors_use_inbound_ifaddr": "1",
+        "ipv4/fwmark_reflect": "1",
+        f"{here}/forwarding": "1",
+    }
+
+
+def should(pages: int) -> dict[str, str]:
+    """What should be set under /proc/sys/net. `pages` of memory: a tenth of it may go to connections;
+    the kernel's own limit on a nano is 4,096 of them."""
+    flows = str(min(pages, 1 << 20))
+    return {
+        "netfilter/nf_conntrack_tcp_loose": "1",
+        "netfilter/nf_conntrack_tcp_be_liberal": "1",
+        "netfilter/nf_conntrack_events": "1",
+        "netfilter/nf_conntrack_buckets": flows,
+        "netfilter/nf_conntrack_max": flows,
+    }
