@@ -17,7 +17,6 @@ import signal
 import socket
 import time
 import zlib
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Optional
 
@@ -95,8 +94,9 @@ def listed(kernel: socket.socket, own: bytes) -> tuple[Batch, bool]:
 class Side:
     """A gateway of this node, and the connection about it. What is plain here is its status."""
 
-    def __init__(self, role: str, address: str, instance: str, own: str):
-        self.role, self.address, self.instance = role, address, instance
+    def __init__(self, *words: str):
+        self.words = [*words]
+        self.role, self.address, self.instance, own = words
         self.own = socket.inet_aton(own)
         self.synced = False
         self.entries = self.dropped = 0
@@ -122,13 +122,11 @@ class Serving(Side):
         super().begin(line, due)
         self.listing: Any = None
         self.changed: set[bytes] = set()  # since the listing began: it may show what was before
-        self.times: deque[float] = deque()  # when the frames were sent that are not done yet
         self.sent = self.whole = 0  # frames; the one that ended the last full copy
         self.connected, self.synced = bool(line), False
 
     def say(self, kind: bytes, records: list[bytes]) -> None:
         """Send one frame."""
-        self.times.append(time.monotonic())
         self.sent += 1
         self.line.say(zlib.compress(kind + b"".join(records), 1))
 
@@ -162,11 +160,10 @@ class Serving(Side):
     def heard(self, line: Line, body: bytes) -> None:
         """How many frames the standby has done, and whether it wants a full copy."""
         now = time.monotonic()
-        wish, done = map(int, body.split())
-        while self.position < done:
-            self.position += 1
-            self.lag_ms = (now - self.times.popleft()) * 1e3
-        self.synced = 0 < self.whole <= done
+        wish, self.position = map(int, body.split())
+        self.synced = 0 < self.whole <= self.position
+        if self.position == self.sent:
+            self.lag_ms = (now - line.said) * 1e3
         if wish:
             self.due = min(self.due, now + REST)
 
@@ -195,35 +192,30 @@ class Following(Side):
         if body[:1] == BEGIN:
             self.copy += 1
         elif body[:1] == END:
-            self._sweep()
+            rest = bytes(RECORD.size - 61)
+            gone = [DELETE + name + rest for name, copy in self.known.items() if copy != self.copy]
+            self._install(gone, sure=True)
             self.synced = True
         else:
             self._install([body[at : at + RECORD.size] for at in range(1, len(body), RECORD.size)])
         self.position, self.entries = self.position + 1, len(self.known)
         line.say(b"%d %d" % (refused < self.refused, self.position))
 
-    def _install(self, records: list[bytes]) -> None:
+    def _install(self, records: list[bytes], sure: bool = False) -> None:
+        """Do what the records say. `sure`: a full copy says it, so it is true of however many."""
         now, known, told = time.monotonic(), self.known, []
         for record in records:
             name = key(record)
             there = name in known
             if record[:1] == SET:
                 known[name] = self.copy
-            elif there and not self.guard.allows(len(known), now):
+            elif there and not (sure or self.guard.allows(len(known), now)):
                 self.refused += 1
                 continue
             else:
                 known.pop(name, None)
             told.append(messages(record, self.own, there))
         self.dropped += conntrack.write(self.kernel, told)
-
-    def _sweep(self) -> None:
-        """Delete what a full copy did not have."""
-        gone = [name for name, copy in self.known.items() if copy != self.copy]
-        for name in gone:
-            del self.known[name]
-        rest = bytes(RECORD.size - 61)
-        conntrack.write(self.kernel, [messages(DELETE + name + rest, self.own, True) for name in gone])
 
 
 class Engine:
@@ -232,7 +224,6 @@ class Engine:
     def __init__(self, control: socket.socket, secret: str, port: int, me: str):
         self.control, self.secret, self.port, self.me = control, bytes.fromhex(secret), port, me
         self.listener = socket.create_server(("", port))
-        self.wanted: dict[str, list[str]] = {}
         self.sides: dict[str, Any] = {}
         self.lines: list[Line] = []
         self.events: Optional[socket.socket] = None
@@ -279,10 +270,8 @@ class Engine:
         try:
             if line in self.lines:
                 work()
-        except OSError:
-            self._drop(line)
-        except ValueError:
-            self.forged += 1
+        except (OSError, ValueError) as error:
+            self.forged += isinstance(error, ValueError)
             self._drop(line)
 
     def _drop(self, line: Line) -> None:
@@ -346,14 +335,14 @@ class Engine:
         if not data:
             raise EOFError
         wanted = json.loads(data)
-        for gateway in [name for name in self.sides if self.wanted[name] != wanted.get(name)]:
-            line = self.sides.pop(gateway).line
-            if line:
-                self._drop(line)
+        for gateway, side in [*self.sides.items()]:
+            if side.words != wanted.get(gateway):
+                del self.sides[gateway]
+                if side.line:
+                    self._drop(side.line)
         for gateway in wanted.keys() - self.sides.keys():
             kind = Serving if wanted[gateway][0] == "serve" else Following
             self.sides[gateway] = kind(*wanted[gateway])
-        self.wanted = wanted
         self._hear()
         status = {}
         for gateway, side in self.sides.items():

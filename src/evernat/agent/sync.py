@@ -45,14 +45,16 @@ class SyncProcess:
         The stream goes on: what changes until the routes have moved is sent as well.
         """
         end = time.monotonic() + seconds
-        goal = self.status().get(gateway, {}).get("sent")
-        while True:
-            now = self.status().get(gateway, {})
-            if goal is None or not now.get("synced") or time.monotonic() > end:
-                return None
-            if now["position"] >= goal:
-                return int(goal)
+        goal = 0
+        while time.monotonic() < end:
+            side = self.status().get(gateway, {})
+            if not side.get("synced"):
+                break
+            goal = goal or side["sent"]
+            if side["position"] >= goal:
+                return goal
             time.sleep(0.001)
+        return None
 
     def status(self) -> Status:
         """By gateway: role, connected, synced, entries, position, dropped, lag_ms, forged, ...
