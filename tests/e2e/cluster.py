@@ -72,7 +72,8 @@ class Cluster(Deployed):
 
     def role(self, node: str, gateway: str) -> str:
         """The role a node says it has for a gateway; empty when it says nothing."""
-        return str(self.agent(node).get("gateways", {}).get(gateway, {}).get("role", ""))
+        found = self.agent(node).get("gateways", [])
+        return next((str(g["role"]) for g in found if g["name"] == gateway), "")
 
     def whole(self, seconds: float = SETTLE) -> dict[str, dict[str, Any]]:
         """Wait until each gateway has a holder, and a standby that has its connections; the gateways."""
