@@ -58,7 +58,7 @@ def run() -> list[Figure]:
         Figure("flow sync, events sent", f"{sent:,.0f} per core and second", ">= 150,000", on),
         Figure("flow sync, entries installed", f"{installed:,.0f} per core and second", ">= 80,000", on),
         Figure("flow sync, lag at 1,000 new flows/s", f"p99 {lag[-len(lag) // 100] * 1e3:.2f} ms, median "
-               f"{median(lag) * 1e3:.2f} ms", "p99 <= 1 ms", on),
+               f"{median(lag) * 1e3:.2f} ms", "p99 <= 1 ms", f"{on}, at real-time priority"),
         Figure("flow sync, standby's memory", f"{memory:.1f} MB at {FLOWS:,} flows", "<= 30 MB", on),
         Figure("flow sync, full copy", f"{copy:.2f} s for {FLOWS:,} flows", "", on),
         Figure("new flows with sync on", f"{median(cost):.2f} of the time without", "<= 1.5", f"{on}, 3 rounds"),
@@ -86,9 +86,19 @@ def _rates() -> tuple[float, float, float, float]:
     return FLOWS / used[0], FLOWS / used[1], memory, copy
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Before all other work of the machine: what else it does is not the sync's lateness."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def _lag() -> list[float]:
     """Seconds from the kernel's event at the holder to that at the standby, sorted."""
-    with _bench() as run:
+    with _alone(), _bench() as run:
         a, b = _pair(run)
         ears = [run(place, lambda: conntrack.connect(conntrack.EVENTS)) for place in ("a", "b")]
         seen: tuple[dict[bytes, float], dict[bytes, float]] = {}, {}
