@@ -129,6 +129,10 @@ class Agents:
         """Gateway -> the instance that has its address."""
         return {_tags(a)[names.GATEWAY_TAG]: a.get("InstanceId", "") for a in self._addresses()}
 
+    def public(self) -> dict[str, str]:
+        """Gateway -> its public address."""
+        return {_tags(a)[names.GATEWAY_TAG]: a["PublicIp"] for a in self._addresses()}
+
     def slots(self) -> dict[str, str]:
         """Gateway -> the slot that has its address."""
         self._look()

@@ -154,6 +154,31 @@ def test_init_writes_what_it_sees(shell: World) -> None:
         run("init", "--yes")
 
 
+def test_init_of_other_topologies(shell: World) -> None:
+    """A pair gets the public subnets of two zones, a ring those of all; both files can be planned as they are."""
+    for topology, count in (("pair", 2), ("ring", 3)):
+        run("init", "--yes", "--force", "--topology", topology)
+        table = tomllib.loads(Path("evernat.toml").read_text())
+        assert table["public_subnets"] == list(shell.network.public_subnet_ids[:count])
+        assert "public_subnet" not in table
+        assert told("plan", code=2)["pending"] > count
+
+
+def test_init_of_a_ring_needs_zones(shell: World) -> None:
+    """A VPC with public subnets in one zone only is no place for a ring."""
+    ec2 = shell.client("ec2")
+    private = shell.network.private_route_table_ids[0]
+    public = shell.network.public_route_table_id
+    for association in ec2.describe_route_tables(RouteTableIds=[public])["RouteTables"][0]["Associations"][
+        1:
+    ]:
+        ec2.replace_route_table_association(
+            AssociationId=association["RouteTableAssociationId"], RouteTableId=private
+        )
+    with pytest.raises(StackError, match="a ring needs two"):
+        run("init", "--yes", "--topology", "ring")
+
+
 def test_init_cannot_choose(shell: World) -> None:
     """With several VPCs that fit --yes needs --vpc-id; one that does not fit is told why."""
     ec2 = shell.client("ec2")

@@ -17,7 +17,9 @@ from evernat.stack.load import gateway_from, parse
 def init(
     file: common.File = common.FILE,
     vpc_id: Annotated[str | None, typer.Option(help="The VPC; asked for when several fit.")] = None,
-    topology: Annotated[str, typer.Option(help="single: one gateway, one node.")] = "single",
+    topology: Annotated[
+        str, typer.Option(help="single, pair (a standby keeps connections alive) or ring (one per zone).")
+    ] = "single",
     name: Annotated[str, typer.Option(help="Name of the stack.")] = "main",
     yes: common.Yes = False,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,

@@ -75,18 +75,14 @@ def look(api: Api, vpc: Vpc) -> Candidate:
 
 
 def text(candidate: Candidate, name: str, topology: str = "single", region: str = "") -> str:
-    """The file. The node goes to the zone of the first private subnet if there is a public one in it."""
-    zones = [s.zone for s in candidate.private]
-    node = min(
-        candidate.public, key=lambda s: (zones.index(s.zone) if s.zone in zones else len(zones), _place(s))
-    )
+    """The file. Raises StackError when the VPC has too few zones for a ring."""
     lines = [
         f"# {candidate.describe()}",
         f"name = {json.dumps(name)}",
         f"region = {json.dumps(region)}",
         f"topology = {json.dumps(topology)}",
         f"vpc_id = {json.dumps(candidate.vpc.id)}",
-        f"public_subnet = {json.dumps(node.id)}  # {node.zone} {node.cidr}",
+        *_nodes(candidate, topology),
         "private_subnets_cidr_blocks = [",
         *(f"    {json.dumps(s.cidr)},  # {s.zone} {s.id}" for s in candidate.private),
         "]",
@@ -108,6 +104,28 @@ def text(candidate: Candidate, name: str, topology: str = "single", region: str 
         '# sources = ["0.0.0.0/0"]',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _nodes(candidate: Candidate, topology: str) -> list[str]:
+    """Where nodes go: to zones with private subnets first, in each to the first public subnet."""
+    zones = [s.zone for s in candidate.private]
+    first: dict[str, Subnet] = {}
+    for subnet in sorted(candidate.public, key=lambda s: (s.zone not in zones, *_place(s))):
+        first.setdefault(subnet.zone, subnet)
+    places = list(first.values())
+    if topology == "single":
+        return [f"public_subnet = {json.dumps(places[0].id)}  # {places[0].zone} {places[0].cidr}"]
+    if topology == "ring":
+        places = [s for s in places if s.zone in zones]
+        if len(places) < 2:
+            raise StackError(
+                f"{candidate.vpc.id} has public and private subnets together in {len(places)} zone, a ring needs two",
+                "use --topology pair, or make a public subnet in each zone first",
+            )
+    else:
+        places = places[:2]
+    listed = (f"    {json.dumps(s.id)},  # {s.zone} {s.cidr}" for s in places)
+    return ["public_subnets = [", *listed, "]"]
 
 
 def _place(subnet: Subnet) -> tuple[str, int]:

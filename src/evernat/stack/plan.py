@@ -71,7 +71,7 @@ def _by_address(context: Context) -> list[Step]:
         *rolling.steps(context),
         *_proof(context),
         *routes.given_back(context),
-        *group.cleanup(context),
+        *rolling.cleanup(context),
         *template.cleanup(context),
         *gateway_address.cleanup(context),
     ]

@@ -33,7 +33,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait for the world. `what` names a condition in `wait`, `subject` is what it is about."""
+    """Wait for the world. `what` names a condition in `wait`, `subject` is what it is about.
+
+    Two of them ask for what they wait for: `vacated` for handovers, `replaced` for an instance refresh.
+    """
 
     what: Literal["ready", "group-gone", "interface-free", "serving", "vacated", "replaced"]
     subject: Any = ""

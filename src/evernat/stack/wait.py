@@ -17,6 +17,13 @@ from evernat.stack.steps import Wait
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 
+NEW_FIRST = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 0}
+"""Of an instance refresh. The new node first; it needs no time to warm up: its launch hook has let it into service when
+it knew all connections."""
+UNDER_WAY = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
+GIVEN_UP = ("Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful")
+"""Of an instance refresh's status (Auto Scaling API reference, InstanceRefresh)."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -29,7 +36,9 @@ class Condition:
 def wait_for(api: Api, stack: str, wait: Wait, timeout: float, report: Callable[[str], None]) -> None:
     """Return once the condition holds. Raises NotReady, saying what is missing, after `timeout` seconds."""
     if wait.what == "vacated":
-        return _vacate(api, stack, wait.subject, timeout, report)
+        return _vacate(api, stack, wait, timeout, report)
+    if wait.what == "replaced":
+        return _replace(api, wait, timeout, report)
     begun, told = api.clock.now(), ""
     while True:
         condition = LOOKS[wait.what](api, stack, wait)
@@ -41,8 +50,12 @@ def wait_for(api: Api, stack: str, wait: Wait, timeout: float, report: Callable[
         waited = api.clock.now() - begun
         if waited > timeout:
             raise NotReady(f"not ready after {timeout:.0f} s: {condition.missing}", _remedy(wait))
-        # Often at first, then in proportion to how long it takes anyway.
-        api.clock.sleep(min(max(SHORTEST_PAUSE, waited * 0.15), LONGEST_PAUSE))
+        api.clock.sleep(_pause(waited))
+
+
+def _pause(waited: float) -> float:
+    """Often at first, then in proportion to how long it takes anyway."""
+    return min(max(SHORTEST_PAUSE, waited * 0.15), LONGEST_PAUSE)
 
 
 def readiness(
@@ -138,33 +151,57 @@ def _serving(api: Api, stack: str, wait: Wait) -> Condition:
     return Condition(not missing, "; ".join(missing))
 
 
-def _replaced(api: Api, stack: str, wait: Wait) -> Condition:
-    """The group has let go of its old members. Raises NotReady when the group has given up on replacing them."""
-    group = discover_groups(api, stack).get(wait.subject)
-    left = [m for m in (group.members if group else ()) if m.id in wait.rolled]
-    if not left:
-        return Condition(True)
-    answer = api.call(
-        "autoscaling", "describe_instance_refreshes", AutoScalingGroupName=wait.subject, MaxRecords=1
-    )
-    newest: dict[str, Any] = next(iter(answer.get("InstanceRefreshes") or []), {})
-    if newest.get("Status") in ("Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"):
-        reason = newest.get("StatusReason") or newest["Status"]
-        remedy = (
-            "the old node still serves. Correct the cause (the new node's system log says more), deploy again"
-        )
-        raise NotReady(f"{wait.subject} could not replace {', '.join(m.id for m in left)}: {reason}", remedy)
-    others = [f"{m.id} is {m.state}" for m in (group.members if group else ()) if m.id not in wait.rolled]
-    return Condition(False, "; ".join([*(f"{m.id} is {m.state}" for m in left), *others]))
+def _replace(api: Api, wait: Wait, timeout: float, report: Callable[[str], None]) -> None:
+    """Have a group replace members, the new ones first, and return when it has let go of the old ones.
+
+    A refresh that is under way already, by a run that was cut off, may be about other members: it is waited for, and
+    then what is left is looked at again. Raises NotReady when the group has given up.
+    """
+    begun, told, mine = api.clock.now(), "", ""
+    while True:
+        group = discover_groups(api, wait.subject["stack"]).get(wait.subject["group"])
+        members = {m.id: m.state for m in (group.members if group else ())}
+        left = [identifier for identifier in wait.rolled if identifier in members]
+        if group is None or not left:
+            return
+        newest = _newest_refresh(api, group.name)
+        if mine and newest.get("InstanceRefreshId") == mine and newest.get("Status") in GIVEN_UP:
+            reason = newest.get("StatusReason") or newest["Status"]
+            remedy = "the old node still serves; the new one's system log says more. Correct the cause, deploy again"
+            raise NotReady(f"{group.name} could not replace {', '.join(left)}: {reason}", remedy)
+        if newest.get("Status") not in UNDER_WAY:
+            mine = api.call(
+                "autoscaling",
+                "start_instance_refresh",
+                AutoScalingGroupName=group.name,
+                Preferences=NEW_FIRST,
+            )["InstanceRefreshId"]
+        missing = ", ".join(f"{identifier} is {state}" for identifier, state in members.items())
+        if missing != told:
+            told = missing
+            report(missing)
+        waited = api.clock.now() - begun
+        if waited > timeout:
+            raise NotReady(f"not ready after {timeout:.0f} s: {missing}", _remedy(wait))
+        api.clock.sleep(_pause(waited))
 
 
-def _vacate(api: Api, stack: str, slot: str, timeout: float, report: Callable[[str], None]) -> None:
+def _newest_refresh(api: Api, group: str) -> dict[str, Any]:
+    answer = api.call("autoscaling", "describe_instance_refreshes", AutoScalingGroupName=group, MaxRecords=1)
+    return next(iter(answer.get("InstanceRefreshes") or []), {})
+
+
+def _vacate(api: Api, stack: str, wait: Wait, timeout: float, report: Callable[[str], None]) -> None:
     """Have everything that a slot's nodes hold handed over, each gateway once its other slot is able to take it."""
     begun, told = api.clock.now(), ""
     while True:
         scene = look(api, stack)
-        holders = {gateway: scene.holder(gateway) for gateway in sorted(scene.addresses)}
-        held = [gateway for gateway, node in holders.items() if node and node.slot == slot]
+        holders = {
+            gateway: scene.holder(gateway)
+            for gateway in wait.subject["gateways"]
+            if gateway in scene.addresses
+        }
+        held = [gateway for gateway, node in holders.items() if node and node.slot == wait.subject["slot"]]
         if not held:
             return
         left = timeout - (api.clock.now() - begun)
@@ -174,13 +211,11 @@ def _vacate(api: Api, stack: str, slot: str, timeout: float, report: Callable[[s
             continue
         missing = f"slot {target} must be ready before it can take gateway {held[0]}"
         if left <= 0:
-            raise NotReady(
-                f"not ready after {timeout:.0f} s: {missing}", "nothing was replaced; evernat status"
-            )
+            raise NotReady(f"not ready after {timeout:.0f} s: {missing}", _remedy(wait))
         if missing != told:
             told = missing
             report(missing)
-        api.clock.sleep(SHORTEST_PAUSE * 5)
+        api.clock.sleep(_pause(timeout - left))
 
 
 LOOKS = {
@@ -188,12 +223,11 @@ LOOKS = {
     "group-gone": _group_gone,
     "interface-free": _interface_free,
     "serving": _serving,
-    "replaced": _replaced,
 }
 
 
 def _remedy(wait: Wait) -> str:
-    if wait.what in ("serving", "replaced"):
+    if wait.what in ("serving", "replaced", "vacated"):
         return (
             "evernat status  shows more; the node's system log says what its agent is missing. "
             "Run deploy again to go on"

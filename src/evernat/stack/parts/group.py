@@ -93,13 +93,6 @@ def removal(found: Found) -> list[Step]:
     return _removed(found, found.own_groups, found.nodes)
 
 
-def cleanup(context: Context) -> list[Step]:
-    """Delete groups of slots that the stack no longer has."""
-    wanted = set(map(context.name_in, context.slots))
-    extra = tuple(g for g in context.found.own_groups if g.name not in wanted)
-    return [_deleted(group, "the stack no longer has its slot") for group in extra if not group.status]
-
-
 def _removed(found: Found, groups: tuple[Group, ...], nodes: tuple[Node, ...]) -> list[Step]:
     inside = {m.id for group in groups for m in group.members}
     strays = [node.id for node in nodes if node.id not in inside and node.state != "shutting-down"]
@@ -107,7 +100,7 @@ def _removed(found: Found, groups: tuple[Group, ...], nodes: tuple[Node, ...]) -
         return []
     # All groups go first and are waited for together: their nodes end side by side.
     steps = [_deleted(group) for group in groups[:-1]]
-    actions: list[Call | Wait] = [] if not groups or groups[-1].status else [_delete(groups[-1])]
+    actions: list[Call | Wait] = [] if not groups or groups[-1].status else [deleted(groups[-1])]
     if strays:
         actions.append(
             Call("ec2", "terminate_instances", {"InstanceIds": strays}, done=("InvalidInstanceID.NotFound",))
@@ -118,11 +111,12 @@ def _removed(found: Found, groups: tuple[Group, ...], nodes: tuple[Node, ...]) -
     return [*steps, Step("delete", "group", title, tuple(actions), ending)]
 
 
-def _deleted(group: Group, because: str = "") -> Step:
-    return Step("delete", "group", group.name, () if group.status else (_delete(group),), (), because)
+def _deleted(group: Group) -> Step:
+    return Step("delete", "group", group.name, () if group.status else (deleted(group),))
 
 
-def _delete(group: Group) -> Call:
+def deleted(group: Group) -> Call:
+    """Delete a group with its instances."""
     params = {"AutoScalingGroupName": group.name, "ForceDelete": True}
     return Call("autoscaling", "delete_auto_scaling_group", params, patient=BUSY[:2])
 

@@ -7,14 +7,12 @@ pair is rolled with one handover; nodes that are not in service anyway come befo
 
 from __future__ import annotations
 
+from evernat.stack import names
 from evernat.stack.context import Context
 from evernat.stack.found import Group, Member
 from evernat.stack.layout import Slot
-from evernat.stack.parts.group import ended, outdated
+from evernat.stack.parts.group import deleted, ended, outdated
 from evernat.stack.steps import Call, Step, Wait
-
-PREFERENCES = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200, "InstanceWarmup": 0}
-"""The new node first. It needs no time to warm up: its launch hook has let it into service knowing all connections."""
 
 
 def steps(context: Context) -> list[Step]:
@@ -31,19 +29,39 @@ def _turn(context: Context, slot: Slot, old: dict[str, str]) -> tuple[bool, bool
 
 
 def _replaced(context: Context, slot: Slot, old: dict[str, str]) -> Step:
-    name = context.name_in(slot)
     members = _members(context, slot, old)
     actions: list[Call | Wait] = [ended(member) for member in members if not _works(member)]
-    if len(actions) < len(members):
+    working = tuple(member.id for member in members if _works(member))
+    if working:
         if len(context.layout.slots) > 1:
-            actions.append(Wait("vacated", slot.name))
-        params = {"AutoScalingGroupName": name, "Preferences": PREFERENCES}
-        # One that is under way already, by a run that was cut off, launches from the newest template as well.
-        refresh = Call("autoscaling", "start_instance_refresh", params, done=("InstanceRefreshInProgress",))
-        actions.append(refresh)
-    actions += [Wait("replaced", name, rolled=tuple(old)), serving(context)]
+            actions.append(vacated(context, slot.name))
+        subject = {"stack": context.gateway.name, "group": context.name_in(slot)}
+        actions.append(Wait("replaced", subject, rolled=working))
+    actions.append(serving(context))
     because = "; ".join(dict.fromkeys(old.values()))
     return Step("replace", "node", f"{', '.join(old)} in slot {slot.name}", tuple(actions), (), because)
+
+
+def vacated(context: Context, slot: str) -> Wait:
+    """Wait until a slot's nodes hold none of the stack's gateways; they are asked to hand them over."""
+    return Wait("vacated", {"slot": slot, "gateways": tuple(g.name for g in context.layout.gateways)})
+
+
+def cleanup(context: Context) -> list[Step]:
+    """Delete groups of slots that the stack no longer has, when they hold nothing any more."""
+    wanted = set(map(context.name_in, context.slots))
+    extra = [g for g in context.found.own_groups if g.name not in wanted and not g.status]
+    return [
+        Step(
+            "delete",
+            "group",
+            group.name,
+            (vacated(context, group.tags.get(names.SLOT_TAG, "")), deleted(group)),
+            (),
+            "the stack no longer has its slot",
+        )
+        for group in extra
+    ]
 
 
 def serving(context: Context) -> Wait:

@@ -1,0 +1,154 @@
+"""A fault at every changing call of a pair's deploy, roll and destroy: running again completes, or leaves nothing.
+
+As in `test_faults`, with two faults a round so that each call is hit by every other kind in turn.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from evernat.stack import library
+from evernat.stack.errors import AccessError
+from tests.stack.cluster import Agents
+from tests.stack.support import pair, ring
+from tests.stack.test_faults import FATAL, KINDS, Target, made, strike, struck
+from tests.stack.world import World, nat_gateway
+
+
+def whole(world: World, agents: Agents) -> None:
+    """Assert that the account has exactly one whole pair more than before, each thing once."""
+    counts = {kind: len(things) for kind, things in world.made().items()}
+    assert counts == {
+        "instances": 2, "interfaces": 2, "addresses": 1, "security groups": 1, "templates": 2, "groups": 2,
+        "parameters": 1, "roles": 1, "profiles": 1,
+    }  # fmt: skip
+    assert list(agents.slots()) == ["main"]
+    assert library.plan(pair(world), world.api()).changes == ()
+
+
+def calls_of(world: World) -> tuple[list[Target], list[Target]]:
+    """The changing calls of a clean deploy and a clean destroy."""
+    api = world.api()
+    library.deploy(pair(world), library.plan(pair(world), api, replace_routes=True), api, replace_routes=True)
+    deploying = list(made(api, reads=False))
+    api = world.api()
+    library.destroy(library.plan_removal("main", api), api)
+    return deploying, list(made(api, reads=False))
+
+
+@pytest.mark.parametrize("kinds", [FATAL, ("drop-before", "drop-after")])
+def test_deploy_and_destroy(world: World, kinds: tuple[str, str]) -> None:
+    """Wherever a deploy or destroy is hit, the next run completes it. Where the routes led before is never lost."""
+    nat_gateway(world)
+    agents = Agents(world)
+    deploying, destroying = calls_of(world)
+    world.gone()
+    assert len(deploying) >= 16
+    assert len(destroying) >= 14
+    deploy = partial(world.deploy, pair(world), replace_routes=True)
+    for number in range(0, max(len(deploying), len(destroying)), 2):
+        for run, calls in ((deploy, deploying), (world.destroy, destroying)):
+            for offset, kind in enumerate(kinds):
+                target = calls[(number + offset) % len(calls)]
+                strike(world, kind, target)
+                # What a run before this one has done already is not called again, and so cannot be hit.
+                if offset:
+                    hit_or_not(world, kind, run)
+                else:
+                    struck(world, kind, run)
+            run()
+            if run is deploy:
+                whole(world, agents)
+            else:
+                world.gone()
+
+
+def hit_or_not(world: World, kind: str, run: partial[object] | object) -> None:
+    """Run into the fault if the run still comes by it."""
+    assert callable(run)
+    try:
+        run()
+    except Exception:
+        assert kind in FATAL
+    world.cloud.faults.clear()
+
+
+def test_rolling(world: World) -> None:
+    """A roll that is cut off at any changing call goes on with the next run, and never leaves the gateway alone."""
+    agents = Agents(world)
+    world.deploy(pair(world))
+    api, gateway = world.api(), pair(world, user_data_runcmd=["echo first"])
+    library.deploy(gateway, library.plan(gateway, api), api)
+    rolling = list(made(api, reads=False))
+    assert {"ec2:CreateTags", "autoscaling:StartInstanceRefresh"} <= {t.action for t in rolling}
+    for number, target in enumerate(rolling):
+        kind = KINDS[number % len(KINDS)]
+        gateway = pair(world, user_data_runcmd=[f"echo {number}"])
+        strike(world, kind, target)
+        struck(world, kind, partial(world.deploy, gateway))
+        world.deploy(gateway)
+        assert library.plan(gateway, world.api()).changes == ()
+        assert len(world.made()["instances"]) == 2
+        assert agents.slots()["main"] in ("a", "b")
+
+
+def test_looking(world: World) -> None:
+    """A query that fails while it is waited for ends the run with the reason; it never counts as nothing there."""
+    agents = Agents(world)
+    for action in ("DescribeAddresses", "DescribeRouteTables", "DescribeAutoScalingGroups"):
+        plan = library.plan(pair(world), world.api())
+        agents.works = False
+        world.cloud.faults.add(action, "UnauthorizedOperation", nth=1)
+        with pytest.raises(AccessError, match=action):
+            library.deploy(pair(world), plan, world.api())
+        world.cloud.faults.clear()
+    agents.works = True
+    world.deploy(pair(world))
+    whole(world, agents)
+
+
+def test_smaller_and_larger(world: World) -> None:
+    """Slots come and go: a ring of three becomes one of two, and three again; gateways that stay keep their address."""
+    agents = Agents(world)
+    world.deploy(ring(world))
+    first = agents.public()
+    third = world.network.private_route_table_ids[2]
+    smaller = ring(world, public_subnets=list(world.network.public_subnet_ids[:2]), table_slots={third: "b"})
+    world.deploy(smaller)
+    assert library.plan(smaller, world.api()).changes == ()
+    world.settle()
+    assert len(world.made()["instances"]) == 2
+    assert sorted(agents.slots()) == ["main-a", "main-b"]
+    world.deploy(ring(world))
+    assert agents.slots() == {"main-a": "a", "main-b": "b", "main-c": "c"}
+    kept = {gateway: public for gateway, public in first.items() if gateway != "main-c"}
+    assert kept.items() <= agents.public().items()
+    world.destroy()
+    world.gone()
+
+
+def test_single_grows_into_a_pair(world: World) -> None:
+    """A single gateway by address gets a standby, and loses it again, without another address."""
+    agents = Agents(world)
+    single = world.gateway(identity="address")
+    world.deploy(single)
+    address = world.made()["addresses"]
+    world.deploy(pair(world))
+    assert world.made()["addresses"] == address
+    whole(world, agents)
+    world.deploy(single)
+    world.settle()
+    assert world.made()["addresses"] == address
+    assert agents.slots() == {"main": "a"}
+    assert len(world.made()["instances"]) == 1
+
+
+def test_identity_does_not_change(world: World) -> None:
+    """A stack of the other identity is refused before anything is changed."""
+    world.deploy(world.gateway())
+    changed = len(world.mutations())
+    with pytest.raises(Exception, match='identity = address: the stack main is there with identity = "eni"'):
+        world.deploy(pair(world))
+    assert len(world.mutations()) == changed
