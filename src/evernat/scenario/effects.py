@@ -44,7 +44,7 @@ DRAIN = 0.02
 """Seconds until the standby has the last change."""
 
 AT_ONCE = 6
-"""Looks at one fact that may be under way while things move; else one."""
+"""Looks at one fact that may be under way."""
 
 TRIES = 4
 """Attempts at a read, or at what AWS was too busy for."""
@@ -74,8 +74,7 @@ def look(node: Node) -> None:
     )
     assert node.state is not None
     for name, period in elect.looks(node.state, node.seen, node.local).items():
-        limit = AT_ONCE if period < 1 else 1
-        if now - node.looked.get(name, -1e9) >= period and node.flying.get(name, 0) < limit:
+        if now - node.looked.get(name, -1e9) >= period and node.flying.get(name, 0) < AT_ONCE:
             node.looked[name] = now
             _look(node, name)
         node.pace = min(node.pace, period)

@@ -120,7 +120,8 @@ def _replace(world: World, old: Node) -> bool:
 
 
 def _failover(world: World, gateway: str, slot: str) -> None:
-    world.cloud.wishes[gateway].set(f"{slot}:{world.random.randrange(1 << 16):04x}", world.now)
+    if gateway in world.cloud.wishes:
+        world.cloud.wishes[gateway].set(f"{slot}:{world.random.randrange(1 << 16):04x}", world.now)
 
 
 def _mend_all(world: World) -> None:

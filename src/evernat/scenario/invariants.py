@@ -28,8 +28,8 @@ AUDIBLE = 0.29
 WATCH = 0.9
 """Seconds after a disturbance in which a node may take nothing."""
 
-UNSEEN_OWNER = 5.0
-"""Seconds a node may hold what another one has: two looks at the record, and an answer that got lost."""
+UNSEEN_OWNER = 9.0
+"""Seconds a node may hold what another one has: an answer that got lost, 5 s, and two looks at the record."""
 
 LOOKED = 10.5
 """Seconds after which a node must have noticed that somebody flushed its rules."""
@@ -78,7 +78,11 @@ class Watcher:
     def moved(self, world: World) -> None:
         """An address went somewhere."""
         for name, history in world.cloud.owners.items():
-            owner = history.now
+            owner, last = history.now, history.values[-2] if len(history.values) > 1 else None
+            if owner and last and owner.instance != last.instance:
+                raise BrokenError(
+                    "3 one holder", f"{name} was taken from {last.instance} without ending its association"
+                )
             if owner and self.owners.get(name) != owner.instance:
                 if name in self.owners:
                     self.moves[name] = self.moves.get(name, 0) + 1

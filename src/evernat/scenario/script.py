@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evernat.errors import EvernatError
+from evernat.scenario.layout import Layout
 
 EVENTS = {
     "power-off": ("NODE", "its power fails"),
@@ -39,7 +40,7 @@ EVENTS = {
     "stale": ("SECONDS", "reads show what was true that long ago, until told otherwise"),
     "spot": ("NODE", "a spot interruption notice; two minutes are made short: it ends 12 s later"),
     "rebalance": ("NODE", "a rebalance recommendation"),
-    "roll": ("SLOT", "a new node starts beside the old one, which is terminated when the new one is ready"),
+    "roll": ("NODE", "a new node starts beside the old one, which is terminated when the new one is ready"),
     "failover": ("GATEWAY SLOT", "the operator wants it there"),
     "lag": ("NODE SECONDS", "its copy of the flows is behind for that long"),
     "wipe": ("NODE", "somebody flushes its packet filter rules"),
@@ -110,11 +111,12 @@ def parse(text: str, name: str = "scenario") -> Script:
     """The text of a scenario as a value."""
     settings: dict[str, str | int | float] = {}
     events: list[Event] = []
-    comment, expected = [], []
+    comment, expected, lines = [], [], []
     for number, line in enumerate(text.splitlines(), 1):
         where = f"{name}, line {number}"
         if line.startswith(">"):
             events.append(_event(line[1:].split(), where))
+            lines.append(where)
             if len(events) > 1 and events[-1].at < events[-2].at:
                 raise ScenarioError(f"{where}: time runs backwards", "order the events by time")
         elif line.startswith(("  ", "! ")):
@@ -126,7 +128,26 @@ def parse(text: str, name: str = "scenario") -> Script:
             settings[key] = value
     if not events:
         raise ScenarioError(f"{name}: no event", "write at least  > 5.000 end")
-    return Script(Settings(**settings), tuple(events), tuple(comment), tuple(expected))  # type: ignore[arg-type]
+    if events[-1].what != "end":
+        raise ScenarioError(
+            f"{name}: the last event is not `end`", "say when it is over, such as  > 5.000 end"
+        )
+    made = Settings(**settings)  # type: ignore[arg-type]
+    for event, where in zip(events, lines, strict=True):
+        _known(event, made.topology, where)
+    return Script(made, tuple(events), tuple(comment), tuple(expected))
+
+
+def _known(event: Event, topology: str, where: str) -> None:
+    """Whether the slots and gateways of an event are there in that topology."""
+    layout = Layout.of(topology)
+    known = {"slot": layout.slots, "gateway": tuple(gateway.name for gateway in layout.gateways)}
+    for word, kind in zip(event.words, EVENTS[event.what][0].split(), strict=True):
+        what = {"NODE": "slot", "SLOT": "slot", "GATEWAY": "gateway"}.get(kind)
+        if what and word not in known[what]:
+            raise ScenarioError(
+                f"{where}: {word!r} is no {what} of a {topology}", f"one of {', '.join(known[what])}"
+            )
 
 
 def header(script: Script) -> list[str]:
@@ -170,7 +191,7 @@ def _event(words: list[str], where: str) -> Event:
         raise ScenarioError(f"{where}: event {what!r} is not known", f"one of {', '.join(EVENTS)}")
     wanted = form[0].split()
     if len(rest) != len(wanted):
-        raise ScenarioError(f"{where}: {what} takes {' '.join(wanted) or 'nothing'}", "")
+        raise ScenarioError(f"{where}: {what} takes {' '.join(wanted) or 'nothing'}")
     for word, kind in zip(rest, wanted, strict=True):
         if kind in ("SECONDS", "SHARE") and not _positive(word):
             raise ScenarioError(f"{where}: {word!r} is no {kind.lower()}", "a number, 0 or more")

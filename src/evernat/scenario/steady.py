@@ -20,7 +20,7 @@ COPIED = (
 def begin(world: World) -> None:
     """Fill the world as its settings say; script time 0 is now."""
     if world.settings.start == "steady":
-        _copy(_rested(world.settings.topology), world)
+        _copy(rested(world.settings.topology), world)
     else:
         for slot in world.layout.slots:
             world.launch(slot)
@@ -29,7 +29,7 @@ def begin(world: World) -> None:
 
 
 @cache
-def _rested(topology: str) -> World:
+def rested(topology: str) -> World:
     """A stack that booted and came to rest, once per topology: what follows starts from copies of it."""
     world = World(Script(Settings(topology, "new"), ()))
     begin(world)
