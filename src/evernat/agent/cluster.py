@@ -21,6 +21,7 @@ from . import elect, rules, status
 from .beat import Wire
 from .cluster_model import (
     Action,
+    Beat,
     Complete,
     Config,
     Drain,
@@ -66,6 +67,7 @@ class Agent:
         addresses = tuple(metadata.get(f"{card}local-ipv4s").split())
         self.state = elect.begin(config, now)
         self.seen = Seen(host.instance, metadata.get(f"{card}interface-id"), addresses, now)
+        self.beat = elect.speak(self.state, self.seen, now)  # the last one sent
         self.wire = Wire(key, config.stack, host.instance, os.urandom(8).hex())
         self.peers, self.nft = Peers(config.port), Nft()
         self.sync = SyncProcess(key, config.port, host.instance, log)
@@ -138,8 +140,9 @@ class Agent:
                 )
         for action in actions:
             self._start(action, now)
-        if changed or now - self.beaten >= BEAT:
-            self._beat(now)
+        beat = elect.speak(self.state, self.seen, now)
+        if now - self.beaten >= BEAT or (beat.holds, beat.offers) != (self.beat.holds, self.beat.offers):
+            self._beat(beat, now)
         self._look(now, changed)
         if changed or now - self.written >= 1.0:
             self.written = now
@@ -170,9 +173,8 @@ class Agent:
                     self.wire.seal(elect.speak(self.state, self.seen, now), heard.session), address
                 )
 
-    def _beat(self, now: float) -> None:
-        self.beaten = now
-        beat = elect.speak(self.state, self.seen, now)
+    def _beat(self, beat: Beat, now: float) -> None:
+        self.beaten, self.beat = now, beat
         for member in self.seen.members.values():
             if member.instance != self.seen.me and member.state in elect.ALIVE:
                 self.peers.send(self.wire.seal(beat, self.wire.echo(member.instance)), member.address)
@@ -182,7 +184,7 @@ class Agent:
         for fact, look in self.looks.items():
             period = periods.get(fact, 0.2)
             since = now - self.times.get(fact, -1e9)
-            if self.running.get(fact, 0) < (AT_ONCE if period < 1 else 1) and (since >= period or changed):
+            if self.running.get(fact, 0) < AT_ONCE and (since >= period or changed):
                 self.times[fact] = now
                 self.running[fact] = self.running.get(fact, 0) + 1
                 self._thread(self._learn, fact, look)
@@ -199,11 +201,13 @@ class Agent:
             self.results.append(lambda: self.running.update({fact: self.running[fact] - 1}))
 
     def _with(self, use: Callable[[Cloud], Apply]) -> Apply:
-        """With a connection of its own; what hangs is not waited for by others."""
+        """With a connection of its own, a fresh one while an address moves."""
         try:
             cloud = self.clouds.pop()
         except IndexError:
             cloud = Cloud(self.host, Metadata())
+        if any(elect.moving(gate) for gate in self.state.gates.values()):
+            cloud.hang_up()
         try:
             return use(cloud)
         finally:
@@ -232,7 +236,7 @@ class Agent:
         finally:
             self.results.append(lambda: self.busy.update({action: time.monotonic() + wait}))
             if self.said.get(action) != result:
-                log("action", action=type(action).__name__, **action._asdict(), result=result)
+                log("action", action=type(action).__name__, asked=tuple(action), outcome=result)
             self.said[action] = result
 
     def _thread(self, run: Callable[..., None], *arguments: object) -> None:
@@ -292,7 +296,7 @@ class Agent:
         found = {}
         url, endpoint = self.config.probe or self.host.probe(), self.host.endpoint("ec2")
         for name, gate in self.state.gates.items():
-            if gate.role in elect.OURS:
+            if gate.role in (elect.CLAIMING, *elect.OURS):
                 at = time.monotonic()
                 found[name] = Proof(seen_from(self._own(name), url, endpoint, 1.0), at)
         return lambda seen: seen._replace(proofs={**seen.proofs, **found})
@@ -346,6 +350,8 @@ class Agent:
                 raise EffectError(tools)
             port, gateways = self.config.port, self.config.mine()
             self.nft.load(lambda fast: rules.table(gateways, addresses, wanted, port, self.link, fast))
+            if not self.seen.faults:
+                return lambda seen: seen._replace(loaded=wanted)
             refused = kernel.prepare(self.link, self.seen.addresses[1:])
             self.notes = [
                 n for n in [*self.notes[:1], self.nft.note, *(f"not set: {r}" for r in refused)] if n

@@ -170,7 +170,7 @@ class Gate(NamedTuple):
     until: float = 0.0  # no claim and no handover before that
     losses: int = 0  # how often another owner was seen, in short order
     nonce: str = ""  # the operator's last wish that was acted upon
-    taken: float = 0.0  # when it was last taken, 0 when it was found here at the start
+    taken: float = 0.0  # when the claim began that made it ours, 0 when it was found here at the start
     why: str = ""  # and why
 
 

@@ -54,10 +54,10 @@ OURS = (TAKING, HOLDING, HANDING)
 # Seconds between two looks at a fact: as a rule, and while something is moving.
 LOOKS = {
     "faults": (10.0, 0.2),
-    "records": (2.0, 0.2),
+    "records": (2.0, 0.05),
     "members": (5.0, 1.0),
     "routes": (10.0, 10.0),
-    "proofs": (60.0, 0.1),
+    "proofs": (60.0, 0.05),
     "targets": (10.0, 10.0),
     "notice": (5.0, 5.0),
 }
@@ -69,6 +69,7 @@ SYNC = 30.0  # for copying the connections
 VACANT = 3.0  # the home node goes first
 UNLISTED = 20.0  # an instance that AWS does not list may be too new to be listed
 STALE = 5.0  # a look may be this old
+MOVE = 4.0  # AWS needs so long to move an address
 PROVE = 10.0  # then forward without a proof: better than not at all
 DRAIN = 0.5
 OFFER = 3.0  # for the other to begin
@@ -166,6 +167,13 @@ def proven(gate: Gate, seen: Seen) -> bool:
     return bool(last and gate.record and last.at >= gate.taken and last.address in ("", gate.record.public))
 
 
+def moving(gate: Gate) -> bool:
+    """Whether the address may be landing here or leaving: connections through it die."""
+    return gate.role in (TAKING, HANDING) or (
+        gate.role is CLAIMING and bool(gate.record and not gate.record.association)
+    )
+
+
 def looks(state: State, seen: Seen, now: float) -> dict[str, float]:
     """Seconds between two looks at each fact."""
     fast = any(
@@ -178,7 +186,7 @@ def looks(state: State, seen: Seen, now: float) -> dict[str, float]:
 def _learn(gate: Gate, seen: Seen, now: float) -> Gate:
     record, old = seen.records.get(gate.config.name), gate.record
     if not record or (
-        gate.role in (TAKING, HOLDING) and now < gate.taken + STALE and record.interface != seen.interface
+        gate.role in (TAKING, HOLDING) and now < gate.since + STALE and record.interface != seen.interface
     ):
         return gate
     same = old and old.association == record.association
@@ -198,7 +206,7 @@ def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
     if old.role is HANDING:
         return gate._replace(nonce=nonce) if gate.role is SYNCING else gate._replace(until=now + AGAIN)
     if gate.role is TAKING and old.role is CLAIMING:
-        return gate._replace(taken=now, why=gate.cause)
+        return gate._replace(taken=old.since, why=gate.cause)
     if (
         old.role in (CLAIMING, TAKING, HOLDING)
         and record.association not in ("", gate.target)
@@ -327,9 +335,11 @@ def _serving(state: State, gate: Gate, seen: Seen, now: float) -> Change:
 
 
 def _taking(state: State, gate: Gate, seen: Seen, now: float) -> Change:
-    if proven(gate, seen):
+    waited = now - gate.since
+    # That something answers proves nothing before AWS has had time to move the address.
+    if proven(gate, seen) and (seen.proofs[gate.config.name].address or waited >= MOVE):
         return HOLDING, f"{gate.cause}; NAT proven"
-    return (HOLDING, f"{gate.cause}; NAT not proven") if now - gate.since >= PROVE else None
+    return (HOLDING, f"{gate.cause}; NAT not proven") if waited >= PROVE else None
 
 
 def _holding(state: State, gate: Gate, seen: Seen, now: float) -> Change:

@@ -38,6 +38,10 @@ class Api:
         self._metadata = metadata
         self._web = Web()
 
+    def hang_up(self) -> None:
+        """Use a new connection from here on."""
+        self._web.close()
+
     def addresses(self, vpc: str, targets: Iterable[str]) -> dict[str, str]:
         """Private addresses of running instances by id or `name:TAG`; of several with one name, the youngest."""
         ids = [t for t in targets if t.startswith("i-")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from typing import Optional
 
 from . import EffectError
 from .process import run
@@ -19,7 +20,7 @@ class Nft:
 
     def __init__(self) -> None:
         self.note = ""  # why there is no flowtable
-        self._listing = ""
+        self._listing: Optional[str] = ""  # None: as the kernel lists it next
         self._installer: subprocess.Popen[bytes] | None = None
 
     def tools(self) -> str:
@@ -34,7 +35,10 @@ class Nft:
 
     def faults(self) -> list[str]:
         """What differs from what was loaded."""
-        return [] if self._listing and self._list() == self._listing else ["no nftables table"]
+        found = run("nft", "-s", "list", "table", "ip", "evernat", check=False)
+        if self._listing is None:
+            self._listing = found
+        return [] if self._listing and found == self._listing else ["no nftables table"]
 
     def load(self, table: Callable[[bool], str]) -> None:
         """The whole table in one transaction, without a flowtable if the kernel has none."""
@@ -48,7 +52,4 @@ class Nft:
     def change(self, text: str) -> None:
         """One transaction."""
         run("nft", "-f", "-", text=text)
-        self._listing = self._list()
-
-    def _list(self) -> str:
-        return run("nft", "-s", "list", "table", "ip", "evernat", check=False)
+        self._listing = None
