@@ -1,7 +1,7 @@
 """A node in virtual time: the agent's real `elect.step` in a loop like that of `agent/cluster.py`.
 
-`effects` does what the loop asks for. What is a fact about the machine (`rules`, `checked`, `copies`) is kept apart
-from what the agent has seen of it (`seen`): it learns only by looking.
+`looks` and `acts` do what the loop asks for. What is a fact about the machine (`kernel`, `checked`, `copies`) is kept
+apart from what the agent has seen of it (`seen`): it learns only by looking.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evernat.agent import elect
 from evernat.agent.cluster_model import Beat, Role, Rules, Seen, State
-from evernat.scenario import effects
+from evernat.scenario import acts, looks
 from evernat.scenario.air import Ear
 from evernat.scenario.invariants import BrokenError
 
@@ -67,7 +67,7 @@ class Node:
         self.known: dict[str, Any] = {}  # and what it saw
         self.flying: dict[str, int] = {}  # and how many looks are under way
         self.returns = False  # it was stopped, and will be started again
-        self.pace = effects.DOZE  # seconds to the next look
+        self.pace = looks.DOZE  # seconds to the next look
         self.watching = 0.0  # until then it must not take anything, by the world's clock
         self._next = self._quiet = 0.0
         self._ticket = 0
@@ -119,7 +119,7 @@ class Node:
             self.notice = "stop"
             self.looked.pop("notice", None)  # a signal, no look
             process = self.process
-            self.world.later(effects.STOP_LIMIT, lambda: self.kill() if self.process == process else None)
+            self.world.later(acts.STOP_LIMIT, lambda: self.kill() if self.process == process else None)
 
     def die(self) -> None:
         """The power fails."""
@@ -171,9 +171,9 @@ class Node:
 
     def wake(self) -> None:
         """Something may have changed: the next round comes soon."""
-        self._quiet = self.world.now + 2 * effects.TURN
-        if self.running and (self._next > self.world.now + effects.TURN or self._next < self.world.now):
-            self._again(self.world.random.random() * effects.TURN)
+        self._quiet = self.world.now + looks.TURN
+        if self.running and (self._next > self.world.now + looks.TURN or self._next < self.world.now):
+            self._again(self.world.random.random() * looks.TURN)
 
     def soon(self) -> None:
         """A result came in: the next round comes at once."""
@@ -191,21 +191,22 @@ class Node:
         if ticket != self._ticket or not self.running or now < self.stalled:
             return
         assert self.state is not None
-        effects.look(self)
+        looks.look(self)
         before, local = self.state, self.local
         try:
             self.state, actions = elect.step(before, self.seen, local)
         except elect.IllegalTransitionError as error:
             raise BrokenError("7 transitions", f"{self.slot}: {error}") from error
         self.world.judge(self, before, actions)
-        if self.state.gates != before.gates and self._tell(before):
+        changed = self.state.gates != before.gates and self._tell(before)
+        if changed:
             self.looked.clear()  # what was seen before is of another time
         self._speak()
         for action in actions:
-            effects.act(self, action)
-        if actions or self.state != before:
-            self._quiet = now + 2 * effects.TURN
-        self._again(effects.TURN if now <= self._quiet else min(effects.DOZE, self.pace))
+            acts.act(self, action)
+        if actions or changed:
+            self._quiet = now + looks.TURN
+        self._again(looks.TURN if now <= self._quiet else min(looks.DOZE, self.pace))
 
     def _tell(self, before: State) -> bool:
         """Say how roles changed, if they did."""
