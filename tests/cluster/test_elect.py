@@ -1,0 +1,366 @@
+"""The decisions of a cluster node: observations in, roles and actions out."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from evernat.agent import elect
+from evernat.agent.cluster_model import (
+    Action,
+    Beat,
+    Complete,
+    Config,
+    Drain,
+    Gate,
+    Gateway,
+    Leave,
+    Member,
+    Point,
+    Prepare,
+    Probe,
+    Record,
+    Release,
+    Role,
+    Route,
+    Rules,
+    Seen,
+    State,
+    Take,
+)
+from evernat.agent.common import Proof
+
+NOW = 100_000.0
+PUBLIC = "203.0.113.7"
+GATEWAY = Gateway("main", "eipalloc-1", "a", "b", {"a": 0, "b": 0}, ("rtb-1", "rtb-2"), ("10.0.0.0/16",))
+CLOSED, OPEN = Rules(), Rules(frozenset({"main"}))
+MINE = Record("as-me", "i-me", "eni-me", PUBLIC, "", NOW)
+THEIRS = Record("as-1", "i-other", "eni-other", PUBLIC, "", NOW)
+NOBODYS = Record("", "", "", PUBLIC, "", NOW)
+
+
+def config(slot: str = "b", *gateways: Gateway) -> Config:
+    return Config(
+        "main", "address", slot, ("a", "b"), gateways or (GATEWAY,), "g", "h", "/k", 4817, None, "1"
+    )
+
+
+def at(role: Role, record: Record | None = THEIRS, slot: str = "b", **more: Any) -> State:
+    """A node that has been in a role for ten seconds."""
+    begun = elect.begin(config(slot), NOW - 100)
+    gate = begun.gates["main"]._replace(role=role, record=record, since=NOW - 10, changed=NOW - 60, **more)
+    return begun._replace(gates={"main": gate})
+
+
+def seen(record: Record = THEIRS, **more: Any) -> Seen:
+    """What a node in working order sees."""
+    base = Seen("i-me", "eni-me", ("172.18.144.20",), NOW - 100, faults=(), loaded=CLOSED, hook="answered")
+    return base._replace(records={"main": record})._replace(**more)
+
+
+def heard(ago: float = 0.02, **more: Any) -> dict[str, Beat]:
+    """The other's last word: it holds the gateway by its record."""
+    return {"i-other": Beat("i-other", "a", NOW - ago, {"main": "as-1"})._replace(**more)}
+
+
+def step(state: State, observed: Seen, now: float = NOW) -> tuple[Gate, list[Action]]:
+    after, actions = elect.step(state, observed, now)
+    return after.gates["main"], actions
+
+
+def test_every_role_has_a_way_out_and_in() -> None:
+    """The table names every role, and every role can be reached from STARTING."""
+    assert set(elect.ALLOWED) == set(Role)
+    reached, todo = {Role.STARTING}, [Role.STARTING]
+    while todo:
+        for role in elect.ALLOWED[todo.pop()] - reached:
+            reached.add(role)
+            todo.append(role)
+    assert reached == set(Role)
+
+
+@pytest.mark.parametrize(("old", "new"), list(itertools.product(Role, Role)))
+def test_what_is_not_in_the_table_raises(old: Role, new: Role) -> None:
+    """A role that may not follow raises."""
+    gate = Gate(GATEWAY, role=old)
+    if new in elect.ALLOWED[old]:
+        assert elect.become(gate, new, "test", NOW).role is new
+    else:
+        with pytest.raises(elect.IllegalTransitionError):
+            elect.become(gate, new, "test", NOW)
+
+
+def test_only_a_standby_claims_what_another_has() -> None:
+    """Of the roles that do not serve, only STANDBY leads to CLAIMING."""
+    waiting = {Role.STARTING, Role.SYNCING, Role.STANDBY}
+    assert [role for role in waiting if Role.CLAIMING in elect.ALLOWED[role]] == [Role.STANDBY]
+
+
+def test_silence_is_probed_then_believed() -> None:
+    """A holder that is silent is probed first; only when that has no answer it is taken for dead."""
+    gate, actions = step(at(Role.STANDBY), seen(beats=heard(0.29)))
+    assert (gate.role, actions) == (Role.STANDBY, [])
+    gate, actions = step(at(Role.STANDBY), seen(beats=heard(0.31)))
+    assert (gate.role, actions) == (Role.STANDBY, [Probe("i-other")])
+    gate, actions = step(at(Role.STANDBY), seen(beats=heard(0.46)))
+    assert (gate.role, actions) == (Role.CLAIMING, [Release("main", "as-1")])
+    assert "i-other is silent" in gate.cause
+
+
+@pytest.mark.parametrize("role", [Role.STARTING, Role.SYNCING])
+def test_who_is_not_ready_does_not_take(role: Role) -> None:
+    """Without rules, or while connections are still coming, nothing is claimed."""
+    faults = ("no nftables table",) if role is Role.STARTING else ()
+    gate, actions = step(at(role), seen(beats=heard(0.9), faults=faults))
+    assert gate.role is role
+    assert not any(isinstance(a, Release | Take) for a in actions)
+
+
+def test_trouble_ends_readiness() -> None:
+    """A standby whose rules are gone starts over instead of claiming."""
+    gate, actions = step(at(Role.STANDBY), seen(beats=heard(9), faults=("no nftables table",)))
+    assert (gate.role, actions) == (Role.STARTING, [Prepare(CLOSED)])
+
+
+def test_after_a_stall_only_watch() -> None:
+    """After a stall the others' silence counts from its end, and nothing is claimed for WATCH seconds."""
+    stalled = seen(beats=heard(9), awake=NOW - 0.9)
+    assert step(at(Role.STANDBY), stalled)[0].role is Role.STANDBY
+    assert step(at(Role.STANDBY), stalled, NOW + 0.2)[0].role is Role.CLAIMING
+
+
+def test_a_stall_stops_a_claim() -> None:
+    """A claim that has not released anything is dropped after a stall."""
+    gate, actions = step(at(Role.CLAIMING, target="as-1"), seen(beats=heard(20), awake=NOW - 0.1))
+    assert (gate.role, actions) == (Role.STANDBY, [])
+
+
+def test_never_heard_never_taken() -> None:
+    """A holder that was never heard as such is left alone while AWS calls it alive: one change per partition."""
+    alive = {"i-other": Member("i-other", "a", "172.18.128.20", "running", "2026")}
+    unheard = heard(99, holds={"main": "as-0"})
+    for beats in ({}, unheard):
+        loaded = Rules(members=frozenset({"172.18.128.20"}))
+        gate, actions = step(at(Role.STANDBY), seen(beats=beats, members=alive, listed=NOW, loaded=loaded))
+        assert (gate.role, actions) == (Role.STANDBY, [])
+
+
+@pytest.mark.parametrize("state", ["shutting-down", "terminated", "stopping", "stopped"])
+def test_gone_by_the_word_of_aws(state: str) -> None:
+    """The gateway of an instance that AWS calls gone is claimed."""
+    gone = {"i-other": Member("i-other", "a", "", state, "2026")}
+    assert step(at(Role.STANDBY), seen(members=gone, listed=NOW))[0].role is Role.CLAIMING
+
+
+def test_unknown_is_not_absent() -> None:
+    """Without a list of instances nobody is gone; one not listed is gone only long after it appeared in the record."""
+    assert step(at(Role.STANDBY), seen())[0].role is Role.STANDBY
+    fresh = at(Role.STANDBY)._replace(
+        gates={"main": at(Role.STANDBY).gates["main"]._replace(changed=NOW - 19)}
+    )
+    assert step(fresh, seen(listed=NOW))[0].role is Role.STANDBY
+    assert step(at(Role.STANDBY), seen(listed=NOW))[0].role is Role.CLAIMING
+
+
+def test_home_goes_first() -> None:
+    """What nobody has is claimed by its home node at once, by the standby three seconds later."""
+    vacant = seen(NOBODYS)
+    assert step(at(Role.STANDBY, NOBODYS, "a"), vacant)[1] == [Take("main")]
+    early = at(Role.STANDBY, NOBODYS)
+    early = early._replace(gates={"main": early.gates["main"]._replace(changed=NOW - 2.9)})
+    assert step(early, vacant)[1] == []
+    assert step(early, vacant, NOW + 0.2)[1] == [Take("main")]
+
+
+def test_the_lock_is_taken_in_two_steps() -> None:
+    """A claim releases the generation it set out to end and no other, then takes what is nobody's."""
+    claiming = at(Role.CLAIMING, target="as-1")
+    assert step(claiming, seen(beats=heard(20)))[1] == [Release("main", "as-1")]
+    assert step(claiming, seen(NOBODYS, beats=heard(20)))[1] == [Take("main")]
+    other = THEIRS._replace(association="as-2", instance="i-third", interface="eni-third")
+    gate, actions = step(claiming, seen(other, beats=heard(20)))
+    assert (gate.role, actions) == (Role.STANDBY, [])
+    assert gate.until > NOW
+
+
+def test_a_holder_that_is_back_keeps_it() -> None:
+    """A claim ends when the holder is heard again before anything was released."""
+    gate, actions = step(at(Role.CLAIMING, target="as-1"), seen(beats=heard(0.01)))
+    assert (gate.role, gate.cause, actions) == (Role.STANDBY, "i-other is back", [])
+
+
+def test_routes_follow_the_lock() -> None:
+    """All tables are pointed here at once when the address is ours; none before."""
+    gate, actions = step(at(Role.CLAIMING, target="as-1"), seen(MINE))
+    assert gate.role is Role.TAKING
+    assert actions == [Point("rtb-1"), Point("rtb-2")]
+
+
+def test_nothing_leaves_before_the_proof() -> None:
+    """A gateway that was taken opens when the internet sees its address, not when it sees another."""
+    taking = at(Role.TAKING, MINE, taken=NOW - 11)
+    assert (
+        step(taking, seen(MINE, proofs={"main": Proof("192.0.2.9", NOW)}))[0].role is Role.HOLDING
+    )  # too late to wait
+    young = taking._replace(gates={"main": taking.gates["main"]._replace(since=NOW - 1, taken=NOW - 2)})
+    assert elect.rules(young, seen(MINE)) == CLOSED
+    for address, expected in (("192.0.2.9", Role.TAKING), ("", Role.TAKING), (PUBLIC, Role.HOLDING)):
+        assert step(young, seen(MINE, proofs={"main": Proof(address, NOW)}))[0].role is expected
+    assert step(young, seen(MINE, proofs={"main": Proof(PUBLIC, NOW - 3)}))[0].role is Role.TAKING
+
+
+def test_found_at_the_start_it_stays_open() -> None:
+    """An agent that starts on the holder opens nothing and closes nothing: its first rules let clients out."""
+    gate, actions = step(at(Role.STARTING, None), seen(MINE, faults=("no nftables table",), loaded=None))
+    assert gate.role is Role.STARTING
+    assert actions == [Prepare(OPEN)]
+
+
+def test_no_rules_before_the_record_is_known() -> None:
+    """Until AWS's record is known, the table of an agent before us stays."""
+    state = at(Role.STARTING, None)
+    assert step(state, seen(faults=("no nftables table",), loaded=None)._replace(records={}))[1] == []
+
+
+def test_another_owner_ends_holding_at_once() -> None:
+    """Who holds and sees another one in the record stops, and does not claim for ever longer."""
+    gate, _ = step(at(Role.HOLDING, MINE), seen(THEIRS, loaded=OPEN))
+    assert (gate.role, gate.cause) == (Role.SYNCING, "i-other has it")
+    first = gate.until - NOW
+    again = at(Role.HOLDING, MINE, losses=gate.losses, until=gate.until)
+    assert step(again, seen(THEIRS, loaded=OPEN))[0].until - NOW > first > 0
+
+
+def test_a_holder_without_api_keeps_forwarding() -> None:
+    """A record that is an hour old and silent peers change nothing for who holds."""
+    old = seen(MINE._replace(at=NOW - 3600), loaded=OPEN, beats=heard(3600), listed=NOW - 3600)
+    old = old._replace(routes={t: Route(True, NOW - 3600) for t in GATEWAY.tables})
+    gate, actions = step(at(Role.HOLDING, MINE), old)
+    assert (gate.role, actions) == (Role.HOLDING, [])
+
+
+def test_one_look_that_shows_nobody_may_be_old() -> None:
+    """A holder claims again only when its address has been gone for a second."""
+    gate, _ = step(at(Role.HOLDING, MINE), seen(NOBODYS, loaded=OPEN))
+    assert gate.role is Role.HOLDING
+    state = at(Role.HOLDING)._replace(gates={"main": gate})
+    assert step(state, seen(NOBODYS, loaded=OPEN), NOW + 1.1)[0].role is Role.CLAIMING
+
+
+def test_a_stale_look_after_a_claim_is_not_believed() -> None:
+    """Just after a takeover a look that still shows the former owner does not end it."""
+    fresh = at(Role.TAKING, MINE)
+    fresh = fresh._replace(gates={"main": fresh.gates["main"]._replace(since=NOW - 1, taken=NOW - 1)})
+    gate, _ = step(fresh, seen(THEIRS))
+    assert gate.role is Role.TAKING
+    assert gate.record == MINE
+
+
+def test_a_handover_closes_drains_offers() -> None:
+    """The order of a handover: no client passes, then the connections are drained, then it is offered.
+
+    So nothing begins that the other does not know, and the gap is only as long as address and routes take to move.
+    """
+    ready = heard(ready={"main": 5.0}, holds={})
+    wished = MINE._replace(handover="a:1")
+    state, actions = elect.step(at(Role.HOLDING, MINE), seen(wished, loaded=OPEN, beats=ready), NOW)
+    gate = state.gates["main"]
+    assert (gate.role, gate.to, actions) == (Role.HANDING, "i-other", [Prepare(CLOSED)])
+    assert elect.speak(state, seen(wished, loaded=OPEN), NOW).offers == {}
+    closed = seen(wished, loaded=CLOSED, beats=ready)
+    assert elect.step(state, closed, NOW)[1] == [Drain("main")]
+    drained = closed._replace(drained=frozenset({"main"}))
+    assert elect.speak(state, drained, NOW).offers == {"main": "i-other"}
+    after, _ = elect.step(state, drained._replace(records={"main": THEIRS._replace(handover="a:1")}), NOW)
+    assert (after.gates["main"].role, after.gates["main"].nonce) == (Role.SYNCING, "1")
+
+
+def test_an_offer_is_taken() -> None:
+    """The standby takes what is offered to it, even while it backs off; not what is offered to another."""
+    for to, role in (("i-me", Role.CLAIMING), ("i-third", Role.STANDBY)):
+        gate, _ = step(at(Role.STANDBY, until=NOW + 60), seen(beats=heard(offers={"main": to})))
+        assert gate.role is role
+
+
+def test_an_offer_that_nobody_takes_is_taken_back() -> None:
+    """A handover that does not begin, or whose receiver falls silent, ends with the holder open again."""
+    handing = at(Role.HANDING, MINE, to="i-other")
+    gate, _ = step(handing, seen(MINE, beats=heard(0.01)))
+    assert (gate.role, gate.until > NOW) == (Role.HOLDING, True)
+    young = handing._replace(gates={"main": handing.gates["main"]._replace(since=NOW - 1)})
+    assert step(young, seen(MINE, beats=heard(0.01)))[0].role is Role.HANDING
+    assert step(young, seen(MINE, beats=heard(0.5)))[0].role is Role.HOLDING
+
+
+@pytest.mark.parametrize(
+    ("beat", "expected"),
+    [
+        ({"ready": {"main": 1.0}}, Role.HANDING),
+        ({"ready": {}}, Role.HOLDING),
+        ({"ready": {"main": 1.0}, "draining": True}, Role.HOLDING),
+    ],
+)
+def test_a_notice_hands_over_to_who_is_ready_and_stays(beat: dict[str, Any], expected: Role) -> None:
+    """A node that will be taken away gives what it holds to one that is ready and not going itself."""
+    warned = seen(MINE, loaded=OPEN, beats=heard(holds={}, **beat), notice="the spot interruption")
+    assert step(at(Role.HOLDING, MINE), warned)[0].role is expected
+
+
+def test_leaving() -> None:
+    """A node that is stopped leaves when it has nothing, or nobody to give it to, or no more time."""
+    stopped = seen(beats=heard(), notice="stop")
+    assert Leave() in step(at(Role.STANDBY), stopped)[1]
+    holding = at(Role.HOLDING, MINE)
+    alone = seen(MINE, loaded=OPEN, notice="stop")
+    assert Leave() in step(holding, alone)[1]
+    waiting = alone._replace(beats=heard(holds={}))
+    assert Leave() not in step(holding, waiting)[1]
+    assert Leave() in step(holding._replace(leaving=NOW - 12.1), waiting)[1]
+
+
+def test_no_fail_back_in_a_pair_but_in_a_ring() -> None:
+    """A ring's home node gets its gateway back when it has been ready for 30 s; in a pair nobody has preference."""
+    back = heard(ready={"main": 31.0}, holds={})
+    assert step(at(Role.HOLDING, MINE), seen(MINE, loaded=OPEN, beats=back))[0].role is Role.HOLDING
+    second = GATEWAY._replace(name="other", home="b", standby="a")
+    ring = at(Role.HOLDING, MINE)
+    ring = ring._replace(config=config("b", GATEWAY, second))
+    gate, _ = step(ring, seen(MINE, loaded=OPEN, beats=back))
+    assert (gate.role, gate.cause) == (Role.HANDING, "i-other is home")
+    assert step(ring, seen(MINE, loaded=OPEN, beats=heard(ready={"main": 29.0})))[0].role is Role.HOLDING
+
+
+def test_sync_or_time_makes_a_standby() -> None:
+    """A node is a standby when it has all connections, when there are none to be had, or when 30 s were not enough."""
+    syncing = at(Role.SYNCING)
+    assert step(syncing, seen(beats=heard()))[0].role is Role.SYNCING
+    assert step(syncing, seen(beats=heard(), synced=frozenset({"main"})))[0].role is Role.STANDBY
+    assert step(syncing, seen(NOBODYS))[0].role is Role.STANDBY
+    assert step(syncing, seen(beats=heard(1.1)))[0].role is Role.STANDBY
+    assert step(syncing, seen(beats=heard(-20.5)), NOW + 20.5)[0].role is Role.STANDBY
+
+
+def test_the_hook_is_answered_when_the_node_is_of_use() -> None:
+    """CONTINUE when it stands by or serves what is proven, ABANDON after five minutes of neither."""
+    asked = seen(beats=heard())._replace(hook="")
+    assert Complete("CONTINUE") in step(at(Role.STANDBY), asked)[1]
+    assert not any(isinstance(a, Complete) for a in step(at(Role.SYNCING), asked)[1])
+    late = at(Role.SYNCING)._replace(begun=NOW - 301)
+    assert Complete("ABANDON") in step(late, asked)[1]
+
+
+def test_what_is_under_way_is_not_asked_again() -> None:
+    """An action that is busy is left out."""
+    busy = seen(NOBODYS, beats=heard(20), busy=frozenset({Take("main")}))
+    assert step(at(Role.CLAIMING, target="as-1"), busy)[1] == []
+
+
+def test_a_route_that_went_elsewhere_is_led_back_if_the_address_is_ours() -> None:
+    """A table that leads elsewhere is corrected only when the record was looked at after that."""
+    away = {"rtb-1": Route(True, NOW), "rtb-2": Route(False, NOW + 1)}
+    holding = at(Role.HOLDING, MINE, taken=NOW - 50)
+    assert step(holding, seen(MINE, loaded=OPEN, routes=away))[1] == []
+    confirmed = seen(MINE._replace(at=NOW + 2), loaded=OPEN, routes=away)
+    assert step(holding, confirmed)[1] == [Point("rtb-2")]
