@@ -119,7 +119,8 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
     for name, gate in state.gates.items():
         if gate.record and gate.role in OURS:
             holds[name] = gate.record.association
-        if gate.record and gate.role is STANDBY and now - gate.record.at < REACH:
+        able = now - seen.awake >= WATCH and gate.role is STANDBY
+        if able and gate.record and now - gate.record.at < REACH:
             ready[name] = now - gate.since
         if gate.role is HANDING and (
             now - gate.since >= DRAIN or (name in seen.drained and _closed(name, seen))
@@ -199,12 +200,14 @@ def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
         return gate
     old, record, nonce = gate, gate.record, gate.record.handover.partition(":")[2]
     gate = become(gate, *change, now)
+    if gate.role in (SYNCING, TAKING) and old.role in (CLAIMING, *OURS):
+        gate = gate._replace(nonce=nonce)  # a wish that outlives a change of owner is an old one
     if gate.role is CLAIMING:
         return gate._replace(target=record.association)
     if gate.role is HANDING:
         return gate._replace(to=change[1].split()[0])
     if old.role is HANDING:
-        return gate._replace(nonce=nonce) if gate.role is SYNCING else gate._replace(until=now + AGAIN)
+        return gate if gate.role is SYNCING else gate._replace(until=now + AGAIN)
     if gate.role is TAKING and old.role is CLAIMING:
         return gate._replace(taken=old.since, why=gate.cause)
     if (
@@ -316,9 +319,10 @@ def _claiming(state: State, gate: Gate, seen: Seen, now: float) -> Change:
         return TAKING, gate.cause
     if record.association != gate.target:
         return STANDBY, f"{record.instance} was faster"
-    if holder and holder.at > gate.since and holder.offers.get(gate.config.name) != seen.me:
+    offered = holder and holder.offers.get(gate.config.name) == seen.me
+    if holder and holder.at > gate.since and not offered:
         return STANDBY, f"{record.instance} is back"
-    trouble = "stalled" if now - seen.awake < WATCH else _trouble(state, seen)
+    trouble = "stalled" if now - seen.awake < WATCH and not offered else _trouble(state, seen)
     return (STANDBY, trouble) if trouble else None
 
 
