@@ -38,7 +38,7 @@ class Pair:
         self.port = 20000 + secrets.randbelow(10000)
         self.syncs: dict[str, SyncProcess] = {}
         self.logged: list[dict[str, object]] = []
-        self.move(A)
+        self._place(A)
         for node, address in ADDRESS.items():
             self.net.run(
                 node, "sysctl -qw net.ipv4.ip_forward=1 net.netfilter.nf_conntrack_events=1 "
@@ -47,7 +47,15 @@ class Pair:
             self.net.run(node, f"echo '{RULES % (address, address)}' | nft -f -")
 
     def move(self, holder: str) -> None:
-        """Address and route, at once."""
+        """Address and route. Nothing is forwarded meanwhile: what a node forwards before it has the address leaves with
+        another one, the far end answers with a reset, and that finds its way to the client."""
+        for node in ADDRESS:
+            self.net.run(node, "sysctl -qw net.ipv4.ip_forward=0")
+        self._place(holder)
+        for node in ADDRESS:
+            self.net.run(node, "sysctl -qw net.ipv4.ip_forward=1")
+
+    def _place(self, holder: str) -> None:
         nodes = {
             node: support.eni(
                 node, address, node, public=ELASTIC if node == holder else f"192.0.2.{index}", checked=False

@@ -126,7 +126,7 @@ LIST = _message(GET, 0x301, b"")
 class Guard:
     """Refuses a mass of deletions: so says a holder that flushes as it dies.
 
-    What was refused is deleted when the holder lives to tell what it has.
+    What was refused is deleted when the holder lives to make its next full copy.
     """
 
     def __init__(self) -> None:

@@ -28,10 +28,9 @@ GATHER = 0.0001  # seconds from the first change to reading them all: fewer, lar
 REFRESH = 240.0  # seconds between full copies, well below flows.KEEP
 REST = 3.0  # seconds of silence after which a connection is given up; of not listening after an overrun
 BACKLOG = 4 << 20  # bytes a standby may lag behind
-LINES = 16
 FRAME = 500  # records: below 64 KB even if they do not compress
 
-BEGIN, COPY, CHANGE, END = b"B", b"C", b"E", b"Z"
+BEGIN, FLOWS, END = b"B", b"F", b"E"
 
 
 class Line:
@@ -137,7 +136,7 @@ class Serving(Side):
             self.changed.update(self.batch)
         self.batch.clear()
         for at in range(0, len(records), FRAME):
-            self.say(CHANGE, records[at : at + FRAME])
+            self.say(FLOWS, records[at : at + FRAME])
 
     def tend(self) -> None:
         """Go on with a full copy, or say that we are there."""
@@ -149,23 +148,20 @@ class Serving(Side):
         if self.listing and not self.line.out:
             found, end = listed(self.listing, self.own)
             self.entries += len(found)
-            self.say(COPY, [record for name, record in found.items() if name not in self.changed])
+            self.say(FLOWS, [record for name, record in found.items() if name not in self.changed])
             if end:
                 self.say(END, [])
                 self.whole, self.listing = self.sent, None
                 self.changed.clear()
         if now - self.line.said > 1:
-            self.say(CHANGE, [])
+            self.say(FLOWS, [])
 
     def heard(self, line: Line, body: bytes) -> None:
-        """How many frames the standby has done, and whether it wants a full copy."""
-        now = time.monotonic()
-        wish, self.position = map(int, body.split())
+        """How many frames the standby has done."""
+        self.position = int(body)
         self.synced = 0 < self.whole <= self.position
         if self.position == self.sent:
-            self.lag_ms = (now - line.said) * 1e3
-        if wish:
-            self.due = min(self.due, now + REST)
+            self.lag_ms = (time.monotonic() - line.said) * 1e3
 
 
 class Following(Side):
@@ -188,7 +184,6 @@ class Following(Side):
         """Do one frame of the holder's, and say so."""
         self.connected = True
         body = zlib.decompress(body)
-        refused = self.refused
         if body[:1] == BEGIN:
             self.copy += 1
         elif body[:1] == END:
@@ -199,7 +194,7 @@ class Following(Side):
         else:
             self._install([body[at : at + RECORD.size] for at in range(1, len(body), RECORD.size)])
         self.position, self.entries = self.position + 1, len(self.known)
-        line.say(b"%d %d" % (refused < self.refused, self.position))
+        line.say(b"%d" % self.position)
 
     def _install(self, records: list[bytes], sure: bool = False) -> None:
         """Do what the records say. `sure`: a full copy says it, so it is true of however many."""
@@ -305,7 +300,7 @@ class Engine:
     def _accept(self) -> None:
         made, (address, _) = self.listener.accept()
         made.setblocking(False)
-        if len(self.lines) < LINES and any(side.address == address for side in self.sides.values()):
+        if any(side.address == address for side in self.sides.values()):
             self.lines.append(Line(made, self.secret, self._greeted, b""))
         else:
             self.forged += 1
