@@ -207,7 +207,9 @@ def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
     if gate.role is HANDING:
         return gate._replace(to=change[1].split()[0])
     if old.role is HANDING:
-        return gate if gate.role is SYNCING else gate._replace(until=now + AGAIN)
+        # Not held anew: a record that shows another owner is to be believed at once.
+        kept = gate._replace(until=now + AGAIN, since=gate.taken or state.begun)
+        return kept if gate.role is HOLDING else gate
     if gate.role is TAKING and old.role is CLAIMING:
         return gate._replace(taken=old.since, why=gate.cause)
     if (
