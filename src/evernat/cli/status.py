@@ -43,7 +43,7 @@ def _text(now: Status) -> None:
     out = common.out
     out.print(f"stack [bold]{now.stack}[/]  {now.region}  {now.vpc_id}  {now.topology}")
     for gateway in now.gateways:
-        out.print(_gateway(gateway))
+        out.print(_gateway(gateway, ring=len(now.gateways) > 1))
     for route in now.routes:
         gateway_name = f"  [dim]{route.gateway}[/]" if len(now.gateways) > 1 and route.gateway else ""
         out.print(
@@ -65,7 +65,7 @@ def _text(now: Status) -> None:
     out.print(f"[dim]agent {now.agent_version or '-'}, last change {now.last_change or '-'}[/]")
 
 
-def _gateway(gateway: GatewayStatus) -> str:
+def _gateway(gateway: GatewayStatus, *, ring: bool) -> str:
     why = f"  {escape(gateway.why)}" if gateway.why else ""
     address = gateway.public_address or "no public address"
     if not gateway.home_slot:
@@ -74,7 +74,9 @@ def _gateway(gateway: GatewayStatus) -> str:
             f"{gateway.interface or '-'} {gateway.private_address or ''}  holder {gateway.holder or '-'}{why}"
         )
     holder = f"{gateway.holder} in {gateway.holder_slot}" if gateway.holder else "-"
-    away = f" (home is {gateway.home_slot})" if gateway.holder_slot not in ("", gateway.home_slot) else ""
+    # In a pair neither place is better than the other.
+    guest = ring and gateway.holder_slot not in ("", gateway.home_slot)
+    away = f" (home is {gateway.home_slot})" if guest else ""
     standby = ""
     if gateway.standby_slot:
         standby = f"  standby {gateway.standby or '-'} in {gateway.standby_slot}"

@@ -7,8 +7,10 @@ from html import escape
 
 from evernat.drill.result import Result
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 960, 260, 56, 92, 34
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 960, 280, 70, 92, 34
 """Of the picture, in its own units; bars stand between TOP and BOTTOM."""
+MOST = 1.6
+"""The tallest bar, as a multiple of the usual one."""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -26,7 +28,7 @@ PAGE = """<!doctype html>
   dd {{ margin: 0; font-size: 1.35rem; font-weight: 600; }}
   svg {{ width: 100%; height: auto; }}
   text {{ font: 12px system-ui, sans-serif; fill: #4a5565; }}
-  .bar {{ fill: #3b7dd8; }} .gap {{ fill: #fbdcd6; }} .axis {{ stroke: #9aa4b2; }}
+  .bar {{ fill: #3b7dd8; }} .cut {{ fill: #7aa9e6; }} .gap {{ fill: #fbdcd6; }} .axis {{ stroke: #9aa4b2; }}
   .event {{ stroke: #1c2430; stroke-dasharray: 3 3; }} .broken {{ stroke: #c8321e; stroke-width: 2; }}
   .label {{ fill: #1c2430; }} footer {{ margin-top: 2rem; font-size: .85rem; color: #4a5565; }}
 </style>
@@ -74,7 +76,8 @@ def _footer(result: Result) -> str:
     if packets:
         told += (
             f" Packets: one datagram every {packets['interval'] * 1000:.0f} ms through the gateway and back, beside "
-            f"one TCP stream; bars show what came back in each {packets['bucket'] * 1000:.0f} ms."
+            f"one TCP stream; bars show what came back in each {packets['bucket'] * 1000:.0f} ms, pale ones are cut "
+            "off (what TCP repeated)."
         )
     return told
 
@@ -126,12 +129,17 @@ def _bars(result: Result, x: Callable[[float], float], floor: int) -> Iterator[s
     bucket, offset = float(packets["bucket"]), float(packets["began"]) - result.outage.wall
     shown = [(offset + n * bucket, size) for n, size in enumerate(packets["bytes"])]
     shown = [(at, size) for at, size in shown if first <= at and at + bucket <= last]
-    most = max((size for _, size in shown), default=0) or 1
+    flowing = sorted(size for _, size in shown if size)
+    usual = flowing[len(flowing) // 2] if flowing else 1
+    room = floor - TOP - 6
     for at, size in shown:
-        tall, wide = size / most * (floor - TOP - 6), max(x(at + bucket) - x(at) - 0.6, 0.6)
+        # What TCP repeats afterwards comes all at once. To its scale everything else would be flat: it is cut off.
+        tall, wide = min(size / (usual * MOST) * room, room), max(x(at + bucket) - x(at) - 0.6, 0.6)
         place = f'x="{x(at):.1f}" y="{floor - tall:.1f}"'
-        yield f'<rect class="bar" {place} width="{wide:.1f}" height="{tall:.1f}"/>'
-    yield f'<text x="{LEFT - 8}" y="{TOP + 10}" text-anchor="end">{most / bucket / 1000:.0f} kB/s</text>'
+        kind = "bar cut" if size > usual * MOST else "bar"
+        yield f'<rect class="{kind}" {place} width="{wide:.1f}" height="{tall:.1f}"/>'
+    level = floor - room / MOST + 4
+    yield f'<text x="{LEFT - 8}" y="{level:.1f}" text-anchor="end">{usual / bucket / 1000:.0f} kB/s</text>'
 
 
 def _events(result: Result) -> list[tuple[float, str]]:
