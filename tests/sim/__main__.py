@@ -21,21 +21,22 @@ SHOWN = 3
 
 
 class Outcome(NamedTuple):
-    """What came of some seeds: how many virtual events, and (seed, invariant) of those that failed."""
+    """What came of some seeds: virtual events, seconds of processor, and (seed, invariant) of those that failed."""
 
     events: int
+    seconds: float
     failed: tuple[tuple[int, str], ...]
 
 
 def some(seeds: range) -> Outcome:
     """Play them."""
-    events, failed = 0, []
+    events, failed, begun = 0, [], time.process_time()
     for seed in seeds:
         played = play(schedule(seed))
         events += played.events
         if played.broken:
             failed.append((seed, played.broken.rule))
-    return Outcome(events, tuple(failed))
+    return Outcome(events, time.process_time() - begun, tuple(failed))
 
 
 def many(first: int, count: int, workers: int) -> Iterable[Outcome]:
@@ -66,11 +67,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--stop-at", type=int, default=50, metavar="N", help="stop after so many failures")
     asked = parser.parse_args(arguments)
-    begun, events, done = time.monotonic(), 0, 0
+    begun, events, done, busy = time.monotonic(), 0, 0, 0.0
     failed: list[tuple[int, str]] = []
     for outcome in many(asked.first, asked.count, asked.workers):
         events, done = events + outcome.events, min(done + CHUNK, asked.count)
         failed += outcome.failed
+        busy += outcome.seconds
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{done} of {asked.count}, {len(failed)} failed ")
         if len(failed) >= asked.stop_at:
@@ -78,7 +80,7 @@ def main(arguments: list[str]) -> int:
     seconds = time.monotonic() - begun
     print(
         f"{done} schedules, {events} events, {len(failed)} failed, {seconds:.1f} s"
-        f" ({asked.workers} processes, {1000 * seconds * asked.workers / done:.2f} ms of processor a schedule)"
+        f" ({asked.workers} processes, {1000 * busy / done:.2f} ms of processor a schedule)"
     )
     for rule, count in Counter(rule for _, rule in failed).most_common():
         print(f"  {count} times: {rule}")
