@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from evernat.agent import flows
+from evernat.agent import flows, flowsync
 from evernat.agent.effects import conntrack
 from evernat.lab.addresses import INTERNET_HOST
 from tests.lab_fabric.support import CLIENT, NODE, NODE_2
@@ -83,6 +83,14 @@ def test_the_last_word_counts() -> None:
     """Of several events of a flow in one batch the last is kept."""
     (record,) = collected(event(OUT, BACK) + event(OUT, BACK, kind=flows.GONE))
     assert record[:1] == flows.DELETE
+
+
+@pytest.mark.parametrize(("told", "kept"), [(30, 600), (1000, 1000), (432_000, 432_000)])
+def test_a_copy_outlives_the_next_full_copy(told: int, kept: int) -> None:
+    """Packets that keep a flow alive make no event, so its copy lives longer than full copies are apart."""
+    (record,) = collected(event(OUT, BACK, rest=struct.pack("=HH4s", 8, 7, told.to_bytes(4, "big"))))
+    assert int.from_bytes(flows.RECORD.unpack(record)[-1], "big") == kept
+    assert int.from_bytes(flows.KEEP, "big") > 2 * flowsync.REFRESH
 
 
 @pytest.mark.parametrize("cut", range(1, 40))
