@@ -41,25 +41,34 @@ def look(node: Node) -> None:
     """Bring in what needs no asking, and ask for what is due."""
     world, seen = node.world, node.seen
     now = world.now
-    node.pace = DOZE
+    pace, calm = DOZE, True
     beats: dict[str, Beat] = {}
     for speaker, one in node.ears.items():
         one.listen(now)
         if one.content is not None:
             beats[speaker] = one.content._replace(at=one.heard_at)
-            age = node.local - one.heard_at
-            if not one.steady and age < NOTICED:
-                node.pace = min(node.pace, max(TURN, elect.SILENT - age))
-    node.seen = seen._replace(
-        beats=beats,
-        synced=_synced(node),
-    )
+            if not one.steady:
+                calm, age = False, node.local - one.heard_at
+                if age < NOTICED:
+                    pace = min(pace, max(TURN, elect.SILENT - age))
+    node.seen = seen._replace(beats=beats, synced=_synced(node))
+    # While all peers are heard and no role changes, the periods stay: `node.due` is when the next look is.
+    if not calm or now >= node.due or len(node.looked) < node.facts:
+        node.period = _look_around(node)
+    node.pace = min(pace, node.period)
+
+
+def _look_around(node: Node) -> float:
+    """Begin the looks that are due; gives the shortest period."""
     assert node.state is not None
-    for name, period in elect.looks(node.state, node.seen, node.local).items():
+    now, periods = node.world.now, elect.looks(node.state, node.seen, node.local)
+    for name, period in periods.items():
         if now - node.looked.get(name, -1e9) >= period and node.flying.get(name, 0) < AT_ONCE:
             node.looked[name] = now
             _look(node, name)
-        node.pace = min(node.pace, period)
+    node.facts = len(periods)
+    node.due = min(node.looked.get(name, now) + period for name, period in periods.items())
+    return min(periods.values())
 
 
 def _look(node: Node, name: str) -> None:

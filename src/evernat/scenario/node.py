@@ -68,6 +68,8 @@ class Node:
         self.flying: dict[str, int] = {}  # and how many looks are under way
         self.returns = False  # it was stopped, and will be started again
         self.pace = looks.DOZE  # seconds to the next look
+        self.period = self.due = 0.0  # the shortest of the looks' periods, and when the next is due
+        self.facts = 0  # that are looked at
         self.watching = 0.0  # until then it must not take anything, by the world's clock
         self._next = self._quiet = 0.0
         self._ticket = 0
