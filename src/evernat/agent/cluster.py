@@ -7,6 +7,7 @@ die without a word, and only a fresh one finds out.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -19,24 +20,7 @@ from typing import Any, NoReturn
 
 from . import elect, rules, status
 from .beat import Wire
-from .cluster_model import (
-    Action,
-    Beat,
-    Complete,
-    Config,
-    Drain,
-    Gate,
-    Leave,
-    Point,
-    Prepare,
-    Probe,
-    Record,
-    Release,
-    Route,
-    Rules,
-    Seen,
-    Take,
-)
+from .cluster_model import Action, Beat, Config, Gate, Leave, Probe, Record, Route, Rules, Seen
 from .common import Host, Proof
 from .daemon import find, log, notify, read
 from .effects import EffectError, kernel
@@ -52,7 +36,8 @@ STALL = 0.15  # a round that took longer: less than from the probe of a silent p
 AGAIN = 0.5  # seconds until a failed action may be tried again
 AT_ONCE = 6  # looks at one fact under way
 
-Apply = Callable[[Seen], Seen]
+Found = dict[str, Any]
+"""Fields of `Seen`; of records, routes and proofs what is newer than the known."""
 
 
 class Agent:
@@ -73,7 +58,8 @@ class Agent:
         self.sync = SyncProcess(key, config.port, host.instance, log)
         self.copies: Mapping[str, Any] = {}
         self.clouds: list[Cloud] = []
-        self.results: deque[Callable[[], None]] = deque()
+        self.results: deque[Found] = deque()
+        self.ended: deque[tuple[Action, float]] = deque()
         self.bell, self.waker = socket.socketpair()
         self.waker.setblocking(False)
         self.machine = threading.Lock()  # one at a time changes the kernel
@@ -87,29 +73,11 @@ class Agent:
         self.checked: bool | None = None
         self.vpc = ""
         self.turned = self.beaten = self.written = now
-        self.looks: dict[str, Callable[[Cloud], Apply]] = {
-            "faults": self._faults,
-            "records": self._records,
-            "members": self._members,
-            "routes": self._routes,
-            "proofs": self._proofs,
-            "targets": self._targets,
-            "notice": self._notice,
-            "sync": self._sync,
-        }
-        self.acts: dict[type, Callable[..., Apply]] = {
-            Prepare: self._prepare,
-            Release: self._release,
-            Take: self._take,
-            Point: self._point,
-            Drain: self._drain,
-            Complete: self._complete,
-        }
 
     def run(self) -> NoReturn:
         """For ever."""
         self.notes = [note for note in [urgent()] if note]
-        signal.signal(signal.SIGTERM, lambda *_: self.put(lambda seen: seen._replace(notice="stop")))
+        signal.signal(signal.SIGTERM, lambda *_: self.put({"notice": "stop"}))
         while True:
             until = max(self.beaten + BEAT - time.monotonic(), 0.0)
             select.select([self.peers.socket, self.bell], [], [], until)
@@ -149,19 +117,28 @@ class Agent:
             notify("WATCHDOG=1")
             status.write(self.report(now))
 
-    def put(self, apply: Apply) -> None:
+    def put(self, found: Found) -> None:
         """Change what is seen; from any thread."""
-        self.results.append(lambda: setattr(self, "seen", apply(self.seen)))
-        try:
+        self.results.append(found)
+        self.ring()
+
+    def ring(self) -> None:
+        """Have the loop look at once what came."""
+        with contextlib.suppress(OSError):
             self.waker.send(b"!")
-        except OSError:
-            return
 
     def _receive(self) -> None:
         if self.bell in select.select([self.bell], [], [], 0)[0]:
             self.bell.recv(4096)
         while self.results:
-            self.results.popleft()()
+            for field, value in self.results.popleft().items():
+                if field in ("records", "routes", "proofs"):
+                    old = getattr(self.seen, field)
+                    value = {**old, **{k: v for k, v in value.items() if k not in old or v.at >= old[k].at}}
+                self.seen = self.seen._replace(**{field: value})
+        while self.ended:
+            action, until = self.ended.popleft()
+            self.busy[action] = until
         now = time.monotonic()
         for packet, address in self.peers.received():
             heard = self.wire.open(packet, now)
@@ -180,27 +157,25 @@ class Agent:
                 self.peers.send(self.wire.seal(beat, self.wire.echo(member.instance)), member.address)
 
     def _look(self, now: float, changed: bool) -> None:
-        periods = elect.looks(self.state, self.seen, now)
-        for fact, look in self.looks.items():
-            period = periods.get(fact, 0.2)
+        for fact, period in {**elect.looks(self.state, self.seen, now), "sync": 0.2}.items():
             since = now - self.times.get(fact, -1e9)
             if self.running.get(fact, 0) < AT_ONCE and (since >= period or changed):
                 self.times[fact] = now
                 self.running[fact] = self.running.get(fact, 0) + 1
-                self._thread(self._learn, fact, look)
+                self._thread(self._learn, fact)
 
-    def _learn(self, fact: str, look: Callable[[Cloud], Apply]) -> None:
+    def _learn(self, fact: str) -> None:
         try:
-            self.put(self._with(look))
+            self.put(self._with(getattr(self, f"_look_{fact}")))
             self.unknown.pop(fact, None)
         except EffectError as error:
             if self.unknown.get(fact) != str(error):
                 log("unknown", fact=fact, reason=str(error))
             self.unknown[fact] = str(error)
         finally:
-            self.results.append(lambda: self.running.update({fact: self.running[fact] - 1}))
+            self.running[fact] -= 1
 
-    def _with(self, use: Callable[[Cloud], Apply]) -> Apply:
+    def _with(self, use: Callable[..., Found], *asked: object) -> Found:
         """With a connection of its own, a fresh one while an address moves."""
         try:
             cloud = self.clouds.pop()
@@ -209,7 +184,7 @@ class Agent:
         if any(elect.moving(gate) for gate in self.state.gates.values()):
             cloud.hang_up()
         try:
-            return use(cloud)
+            return use(cloud, *asked)
         finally:
             self.clouds.append(cloud)
 
@@ -227,16 +202,17 @@ class Agent:
         self._thread(self._act, action)
 
     def _act(self, action: Action) -> None:
-        result, wait = "crashed", AGAIN
+        name, result, wait = type(action).__name__, "crashed", AGAIN
         try:
-            self.put(self._with(lambda cloud: self.acts[type(action)](cloud, *action)))
+            self.put(self._with(getattr(self, f"_do_{name.lower()}"), *action))
             result, wait = "ok", 0.0
         except EffectError as error:
             result = str(error)
         finally:
-            self.results.append(lambda: self.busy.update({action: time.monotonic() + wait}))
+            self.ended.append((action, time.monotonic() + wait))
+            self.ring()
             if self.said.get(action) != result:
-                log("action", action=type(action).__name__, asked=tuple(action), outcome=result)
+                log("action", action=name, asked=tuple(action), outcome=result)
             self.said[action] = result
 
     def _thread(self, run: Callable[..., None], *arguments: object) -> None:
@@ -249,9 +225,9 @@ class Agent:
     def _own(self, name: str) -> str:
         return elect.address(self.state, self.state.gates[name], self.seen)
 
-    # Looks and actions: each gives what it changes of what is seen.
+    # Looks and actions (`_do_` and the action's name): each gives what it changes of what is seen.
 
-    def _faults(self, cloud: Cloud) -> Apply:
+    def _look_faults(self, cloud: Cloud) -> Found:
         wrong = self.nft.tools()
         try:
             self.checked, self.vpc = cloud.checked(self.seen.interface)
@@ -262,63 +238,40 @@ class Agent:
             found = [wrong] if wrong else [*self.nft.faults(), *kernel.faults(self.link)]
         if self.checked:
             found.append("source/destination check")
-        return lambda seen: seen._replace(faults=tuple(found))
+        return {"faults": tuple(found)}
 
-    def _records(self, cloud: Cloud) -> Apply:
-        return self._recorded(cloud.records(self.config))
+    def _look_records(self, cloud: Cloud) -> Found:
+        return {"records": cloud.records(self.config)}
 
-    def _recorded(self, found: Mapping[str, Record]) -> Apply:
-        def apply(seen: Seen) -> Seen:
-            old = seen.records
-            newer = {n: r for n, r in found.items() if n not in old or r.at >= old[n].at}
-            return seen._replace(records={**old, **newer})
-
-        return apply
-
-    def _members(self, cloud: Cloud) -> Apply:
+    def _look_members(self, cloud: Cloud) -> Found:
         at = time.monotonic()
-        found = cloud.members(self.config.stack)
-        return lambda seen: seen._replace(members=found, listed=at) if at >= seen.listed else seen
+        return {"members": cloud.members(self.config.stack), "listed": at}
 
-    def _routes(self, cloud: Cloud) -> Apply:
+    def _look_routes(self, cloud: Cloud) -> Found:
         tables = [table for gateway in self.config.mine() for table in gateway.tables]
-        return self._routed(cloud.routes(tables, self.seen.interface) if tables else {})
+        return {"routes": cloud.routes(tables, self.seen.interface)} if tables else {}
 
-    def _routed(self, found: Mapping[str, Route]) -> Apply:
-        def apply(seen: Seen) -> Seen:
-            old = seen.routes
-            newer = {t: r for t, r in found.items() if t not in old or r.at >= old[t].at}
-            return seen._replace(routes={**old, **newer})
-
-        return apply
-
-    def _proofs(self, cloud: Cloud) -> Apply:
+    def _look_proofs(self, cloud: Cloud) -> Found:
         found = {}
         url, endpoint = self.config.probe or self.host.probe(), self.host.endpoint("ec2")
         for name, gate in self.state.gates.items():
             if gate.role in (elect.CLAIMING, *elect.OURS):
                 at = time.monotonic()
                 found[name] = Proof(seen_from(self._own(name), url, endpoint, 1.0), at)
-        return lambda seen: seen._replace(proofs={**seen.proofs, **found})
+        return {"proofs": found}
 
-    def _targets(self, cloud: Cloud) -> Apply:
+    def _look_targets(self, cloud: Cloud) -> Found:
         wanted = {f.target for g in self.config.mine() for f in g.forwards if f.dynamic}
-        found = cloud.addresses(self.vpc, sorted(wanted)) if wanted and self.vpc else {}
-        return lambda seen: seen._replace(targets=found)
+        return {"targets": cloud.addresses(self.vpc, sorted(wanted))} if wanted and self.vpc else {}
 
-    def _notice(self, cloud: Cloud) -> Apply:
-        for path, notice in (
-            ("spot/instance-action", "the spot interruption"),
-            ("events/recommendations/rebalance", "the rebalance recommendation"),
-        ):
-            try:
+    def _look_notice(self, cloud: Cloud) -> Found:
+        for path in ("spot/instance-action", "events/recommendations/rebalance"):
+            with contextlib.suppress(EffectError):  # there is none
                 self.metadata.get(f"meta-data/{path}")
-            except EffectError:  # none
-                continue
-            return lambda seen, notice=notice: seen._replace(notice=seen.notice or notice)  # type: ignore[misc]
-        return lambda seen: seen
+                return {"notice": path}
+        return {}
 
-    def _sync(self, cloud: Cloud) -> Apply:
+    def _look_sync(self, cloud: Cloud) -> Found:
         for name, gate in self.state.gates.items():
             other = self._partner(gate)
             member = self.seen.members.get(other)
@@ -328,10 +281,9 @@ class Agent:
                 self.sync.follow(name, member.address, other, self._own(name))
             elif gate.role is not elect.CLAIMING:
                 self.sync.stop(name)
-        copies = self.sync.status()
-        self.copies = copies
-        synced = frozenset(n for n, c in copies.items() if c["role"] == "follow" and c["synced"])
-        return lambda seen: seen._replace(synced=synced)
+        self.copies = self.sync.status()
+        synced = frozenset(n for n, c in self.copies.items() if c["role"] == "follow" and c["synced"])
+        return {"synced": synced}
 
     def _partner(self, gate: Gate) -> str:
         """With whom connections are exchanged."""
@@ -342,7 +294,7 @@ class Agent:
             return others[0].instance if others else ""
         return gate.record.instance if gate.record else ""
 
-    def _prepare(self, cloud: Cloud, wanted: Rules) -> Apply:
+    def _do_prepare(self, cloud: Cloud, wanted: Rules) -> Found:
         addresses = {name: self._own(name) for name in self.state.gates}
         with self.machine:
             tools = self.nft.tools()
@@ -351,81 +303,77 @@ class Agent:
             port, gateways = self.config.port, self.config.mine()
             self.nft.load(lambda fast: rules.table(gateways, addresses, wanted, port, self.link, fast))
             if not self.seen.faults:
-                return lambda seen: seen._replace(loaded=wanted)
+                return {"loaded": wanted}
             refused = kernel.prepare(self.link, self.seen.addresses[1:])
             self.notes = [
                 n for n in [*self.notes[:1], self.nft.note, *(f"not set: {r}" for r in refused)] if n
             ]
         if self.checked:
             cloud.uncheck(self.seen.interface)
-        again = self._faults(cloud)
-        return lambda seen: again(seen)._replace(loaded=wanted)
+        return {**self._look_faults(cloud), "loaded": wanted}
 
-    def _release(self, cloud: Cloud, gateway: str, association: str) -> Apply:
+    def _do_release(self, cloud: Cloud, gateway: str, association: str) -> Found:
         cloud.release(association)
         return self._written(gateway, "", "", "")
 
-    def _take(self, cloud: Cloud, gateway: str) -> Apply:
+    def _do_take(self, cloud: Cloud, gateway: str) -> Found:
         address = self.state.gates[gateway].config.address
         association = cloud.take(address, self.seen.interface, self._own(gateway))
         return self._written(gateway, association, self.seen.me, self.seen.interface)
 
-    def _written(self, gateway: str, association: str, instance: str, interface: str) -> Apply:
+    def _written(self, gateway: str, association: str, instance: str, interface: str) -> Found:
         """Our own change is the newest there is."""
         old = self.seen.records[gateway]
-        return self._recorded(
-            {gateway: Record(association, instance, interface, old.public, old.handover, time.monotonic())}
-        )
+        return {
+            "records": {
+                gateway: Record(association, instance, interface, old.public, old.handover, time.monotonic())
+            }
+        }
 
-    def _point(self, cloud: Cloud, table: str) -> Apply:
+    def _do_point(self, cloud: Cloud, table: str) -> Found:
         cloud.point(table, self.seen.interface)
-        return self._routed({table: Route(True, time.monotonic())})
+        return {"routes": {table: Route(True, time.monotonic())}}
 
-    def _drain(self, cloud: Cloud, gateway: str) -> Apply:
+    def _do_drain(self, cloud: Cloud, gateway: str) -> Found:
         self.sync.drain(gateway, elect.DRAIN)
-        return lambda seen: seen._replace(drained=seen.drained | {gateway})
+        return {"drained": self.seen.drained | {gateway}}
 
-    def _complete(self, cloud: Cloud, result: str) -> Apply:
+    def _do_complete(self, cloud: Cloud, result: str) -> Found:
         there = cloud.complete(self.config.group, self.config.hook, result)
-        return lambda seen: seen._replace(hook="answered" if there else "none")
+        return {"hook": "answered" if there else "none"}
 
-    def report(self, now: float) -> dict[str, Any]:
+    def report(self, now: float) -> Found:
         """The status as plain values."""
-        wall = time.time() - now
-        gates, copies = self.state.gates, self.copies
-        doing = {gate.role for gate in gates.values()} - {elect.HOLDING, elect.STANDBY}
+        gates, seen, wall = self.state.gates, self.seen, time.time() - now
+        roles = sorted({gate.role.value for gate in gates.values()} - {"standby"}) or ["standby"]
         return {
             "version": self.config.version,
             "stack": self.config.stack,
-            "instance": self.seen.me,
+            "instance": seen.me,
             "slot": self.config.slot,
-            "role": next(
-                iter(doing),
-                elect.HOLDING if any(g.role is elect.HOLDING for g in gates.values()) else elect.STANDBY,
-            ).value,
+            "role": next((role for role in roles if role != "holding"), roles[0]),
             "at": status.moment(time.time()),
-            "gateways": [
-                {
-                    "name": name,
+            "gateways": {
+                name: {
                     "role": gate.role.value,
                     "cause": gate.cause,
                     "since": status.moment(wall + gate.since),
-                    "holder": gate.record.instance if gate.record else "",
-                    "public_address": gate.record.public if gate.record else "",
+                    "holder": gate.record and gate.record.instance,
+                    "public_address": gate.record and gate.record.public,
                     "private_address": self._own(name),
-                    "standby": [b.instance for b in elect.peers(gate, self.seen, now) if name in b.ready],
-                    "proven": elect.proven(gate, self.seen),
-                    "taken": status.moment(wall + gate.taken) if gate.taken else "",
+                    "standby": [b.instance for b in elect.peers(gate, seen, now) if name in b.ready],
+                    "proven": elect.proven(gate, seen),
+                    "taken": gate.taken and status.moment(wall + gate.taken),
                     "why": gate.why,
-                    "sync": copies.get(name, {}),
+                    "sync": self.copies.get(name),
                 }
                 for name, gate in gates.items()
-            ],
-            "peers": {b.instance: round(now - b.at, 2) for b in self.seen.beats.values()},
+            },
+            "peers": {name: round(now - beat.at, 2) for name, beat in seen.beats.items()},
             "refused": self.wire.counts,
-            "faults": self.seen.faults,
-            "hook": self.seen.hook,
-            "notice": self.seen.notice,
+            "faults": seen.faults,
+            "hook": seen.hook,
+            "notice": seen.notice,
             "unknown": self.unknown,
             "notes": self.notes,
         }
