@@ -72,8 +72,7 @@ class Cluster(Deployed):
 
     def role(self, node: str, gateway: str) -> str:
         """The role a node says it has for a gateway; empty when it says nothing."""
-        found = self.agent(node).get("gateways", [])
-        return next((str(g["role"]) for g in found if g["name"] == gateway), "")
+        return str(self.agent(node).get("gateways", {}).get(gateway, {}).get("role", ""))
 
     def whole(self, seconds: float = SETTLE) -> dict[str, dict[str, Any]]:
         """Wait until each gateway has a holder, and a standby that has its connections; the gateways."""
@@ -146,6 +145,12 @@ def deployed(topology: str, zones: int, directory: Path, latency: str = "none") 
             print(f"kept: lab {lab.name}, {directory}")
         else:
             client.down(lab.name)
+
+
+def kept(load: Load) -> None:
+    """Every connection proves that it lives; else the test fails with what was lost and why, by host and kind."""
+    found = load.check()
+    assert found.all_alive, [(h, k, f["alive"], f["lost"]) for h, k, f in found.kinds if f["lost"]]
 
 
 def out_under(cluster: Cluster, host: str, address: str) -> bool:
