@@ -50,10 +50,7 @@ def drill(
     as_json: common.AsJson = False,
 ) -> None:
     """Break the node that holds a gateway and measure what that does. Refuses unless a standby is ready."""
-    if connections and not probe_from:
-        raise StackError("--connections needs a host to hold them", "add --probe-from client-a")
-    if how not in (*WAYS, *LAB_WAYS):
-        raise StackError(f"--how {how!r} is not known", f"use one of {', '.join((*WAYS, *LAB_WAYS))}")
+    _check(how, connections, probe_from)
     stack, api = common.name_and_api(file, name, region, profile)
     with common.err.status("looking"):
         scene = look(api, stack)
@@ -83,6 +80,13 @@ def drill(
     _text(result)
     if report:
         common.out.print(f"wrote {report}")
+
+
+def _check(how: str, connections: int, probe_from: str | None) -> None:
+    if connections and not probe_from:
+        raise StackError("--connections needs a host to hold them", "add --probe-from client-a")
+    if how not in (*WAYS, *LAB_WAYS):
+        raise StackError(f"--how {how!r} is not known", f"use one of {', '.join((*WAYS, *LAB_WAYS))}")
 
 
 def _lab(name: str, api: Api) -> Lab:
