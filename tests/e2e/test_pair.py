@@ -363,10 +363,10 @@ def test_rolling_upgrade(pair: Cluster) -> None:
     """`deploy` of a changed template replaces both nodes, one at a time after a handover: nothing is lost."""
     before = gateway(pair)
     toml = pair.directory / "evernat.toml"
-    kept = toml.read_text()
+    written = toml.read_text()
     with pair.load() as load:
         with watching(pair.lab, "client-a") as seen:
-            toml.write_text('key_name = ""\ntags = {colour = "green"}\n' + kept)
+            toml.write_text('key_name = ""\ntags = {colour = "green"}\n' + written)
             pair.evernat("deploy", "--yes")
             after = gateway(pair)
         kept(load)
