@@ -1,4 +1,4 @@
-"""The agent's files as they go to a node: without comments, docstrings and annotations, indented by two.
+"""The agent's files as they go to a node: without comments, docstrings and annotations, indented by one.
 
 Only text is cut out, at positions the grammar gives; nothing is printed anew. So the result does not depend on the
 Python that makes it, and reads like the source.
@@ -50,9 +50,9 @@ def strip(source: str) -> str:
 
 
 def _line(line: str) -> str:
-    """Indented by half as much; nothing if it is blank."""
+    """Indented by one per level; nothing if it is blank."""
     code = line.strip()
-    return f"{' ' * ((len(line) - len(line.lstrip())) // 2)}{code}\n" if code else ""
+    return f"{' ' * ((len(line) - len(line.lstrip())) // 4)}{code}\n" if code else ""
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
