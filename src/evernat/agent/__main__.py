@@ -6,7 +6,7 @@ verb = sys.argv[1] if len(sys.argv) > 1 else "status"
 if verb == "run":
     from .run import main
 elif verb == "cluster":
-    from .cluster import main
+    from .beside import main
 elif verb == "status":
     from .status import main
 else:

@@ -22,7 +22,7 @@ from . import elect, rules, status
 from .beat import Wire
 from .cluster_model import Action, Beat, Config, Gate, Leave, Probe, Record, Route, Rules, Seen
 from .common import Host, Proof
-from .daemon import find, log, notify, read
+from .daemon import log, notify
 from .effects import EffectError, kernel
 from .effects.address import Cloud
 from .effects.imds import Metadata
@@ -47,7 +47,7 @@ class Agent:
         mac = metadata.get("meta-data/mac")
         card = f"meta-data/network/interfaces/macs/{mac}/"
         now = time.monotonic()
-        self.config, self.host, self.metadata = config, host, metadata
+        self.config, self.host = config, host
         self.link = kernel.device(mac)
         addresses = tuple(metadata.get(f"{card}local-ipv4s").split())
         self.state = elect.begin(config, now)
@@ -265,9 +265,10 @@ class Agent:
         return {"targets": cloud.addresses(self.vpc, sorted(wanted))} if wanted and self.vpc else {}
 
     def _look_notice(self, cloud: Cloud) -> Found:
+        metadata = Metadata()  # of its own: looks overlap, a connection is for one at a time
         for path in ("spot/instance-action", "events/recommendations/rebalance"):
             with contextlib.suppress(EffectError):  # there is none
-                self.metadata.get(f"meta-data/{path}")
+                metadata.get(f"meta-data/{path}")
                 return {"notice": path}
         return {}
 
@@ -377,26 +378,3 @@ class Agent:
             "unknown": self.unknown,
             "notes": self.notes,
         }
-
-
-def main(arguments: list[str]) -> int:
-    """Run the daemon."""
-    config = Config.parse(read(arguments))
-    metadata = Metadata()
-    host = find(metadata)
-    log("start", version=config.version, stack=config.stack, instance=host.instance, slot=config.slot)
-    Agent(config, host, metadata, _key(Cloud(host, metadata), config.key_parameter)).run()
-
-
-def _key(cloud: Cloud, name: str) -> bytes:
-    """Wait for it: without it no peer is to be trusted."""
-    said = ""
-    while True:
-        try:
-            return cloud.key(name)
-        except EffectError as error:
-            if said != str(error):
-                log("unknown", fact="key", reason=str(error))
-            said = str(error)
-            notify("WATCHDOG=1")
-            time.sleep(0.5)

@@ -55,6 +55,7 @@ class Config(NamedTuple):
     group: str
     hook: str
     key_parameter: str
+    code: tuple[str, ...]
     port: int
     probe: Optional[str]
     version: str

@@ -1,5 +1,6 @@
 """Turns the agent and a node's settings into user data, and says what the agent may do."""
 
+from evernat.bundle.beside import folder, parameters
 from evernat.bundle.cloudconfig import LIMIT, UserDataTooLargeError, cloud_config_text, user_data
 from evernat.bundle.node import ClusterConfig, GatewayConfig, NodeConfig, PortForward
 from evernat.bundle.permissions import agent_policy, cluster_policy
@@ -14,5 +15,7 @@ __all__ = [
     "agent_policy",
     "cloud_config_text",
     "cluster_policy",
+    "folder",
+    "parameters",
     "user_data",
 ]

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Literal
 
+from evernat.bundle.beside import parameters
+
 VERSION = version("evernat")
 
 
@@ -80,4 +82,5 @@ class ClusterConfig:
 
     def json(self) -> str:
         """The file's text, the same for equal settings."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=list) + "\n"
+        settings = {**asdict(self), "code": list(parameters(self.stack))}
+        return json.dumps(settings, sort_keys=True, separators=(",", ":"), default=list) + "\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evernat.bundle.beside import folder
+
 
 def agent_policy(
     partition: str, region: str, account: str, stack: str, group_name: str, interface_id: str
@@ -68,6 +70,7 @@ def cluster_policy(
     stack takes a route back from nodes that still run.
     """
     ec2 = f"arn:{partition}:ec2:{region}:{account}"
+    parameter = f"arn:{partition}:ssm:{region}:{account}:parameter"
     scaling = f"arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName"
     of_stack = {"aws:ResourceTag/evernat:stack": stack}
     members = [f"{ec2}:network-interface/*", f"{ec2}:instance/*"]
@@ -83,9 +86,10 @@ def cluster_policy(
         ),
         _statement("CheckOff", ["ec2:ModifyNetworkInterfaceAttribute"], members, of_stack),
         _statement(
-            "ReadKey",
-            ["ssm:GetParameter"],
-            f"arn:{partition}:ssm:{region}:{account}:parameter{key_parameter}",
+            # The key, and the files of the agent that lie beside the user data, of whatever version.
+            "ReadParameters",
+            ["ssm:GetParameters"],
+            [f"{parameter}{key_parameter}", f"{parameter}{folder(stack)}/*"],
         ),
         _statement(
             "AnswerLaunchHook",

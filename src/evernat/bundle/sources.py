@@ -24,7 +24,7 @@ ONLY = {
         *("effects/ec2.py", "effects/link.py"),
     },
     "address": {
-        *("beat.py", "cluster.py", "cluster_model.py", "elect.py", "rules.py"),
+        *("beat.py", "beside.py", "cluster.py", "cluster_model.py", "elect.py", "rules.py"),
         *("flows.py", "flowsync.py", "sync.py", "syncwire.py"),
         *("effects/address.py", "effects/conntrack.py", "effects/peer.py"),
     },
@@ -32,12 +32,21 @@ ONLY = {
 """Files that only one identity needs."""
 
 
+BESIDE = {"effects/conntrack.py", "elect.py", "flows.py", "flowsync.py", "syncwire.py"}
+"""Files of the address identity that do not fit into user data; `bundle.beside` says how they travel."""
+
+
 @functools.cache
 def agent_sources(identity: str = "eni") -> dict[str, str]:
-    """Path below the package -> text, in order of path: what a node of this identity runs."""
-    others = set().union(*(paths for name, paths in ONLY.items() if name != identity))
+    """Path below the package -> text, in order of path: what travels in the user data of a node of this identity."""
+    others = BESIDE.union(*(paths for name, paths in ONLY.items() if name != identity))
     found = sorted(_walk(files("evernat.agent"), ""))
     return {path: strip(text) for path, text in found if path not in others}
+
+
+def beside_sources() -> dict[str, str]:
+    """Path below the package -> text, in order of path: what lies beside the user data of a cluster's node."""
+    return {path: strip(text) for path, text in sorted(_walk(files("evernat.agent"), "")) if path in BESIDE}
 
 
 def strip(source: str) -> str:

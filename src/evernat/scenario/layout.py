@@ -31,7 +31,7 @@ class Layout(NamedTuple):
         """The settings of a node in that slot."""
         return Config(
             "demo", "address", slot, self.slots, self.gateways, f"evernat-demo-{slot}", "evernat-ready",
-            "/evernat/demo/key", 4817, None, "1",
+            "/evernat/demo/key", (), 4817, None, "1",
         )  # fmt: skip
 
     def public(self, gateway: str) -> str:

@@ -36,11 +36,11 @@ LIVE = ["pending", "running", "shutting-down", "stopping", "stopped"]
 
 
 def discover(
-    api: Api, stack: str, addresses: list[Address] | None = None, vpc_id: str = "", *, key: bool = True
+    api: Api, stack: str, addresses: list[Address] | None = None, vpc_id: str = "", *, parameters: bool = True
 ) -> Found:
     """All that belongs to the stack.
 
-    `addresses` saves a call when all of the account's are known already; without `key` that is not looked for.
+    `addresses` saves a call when all of the account's are known already; without `parameters` those are not looked for.
     """
     name = names.resource_name(stack)
     seen = api.gather(
@@ -51,7 +51,7 @@ def discover(
         profile=lambda: _profile(api, names.role_name(stack, api.region)),
         templates=lambda: _templates(api, stack),
         listed=lambda: discover_groups(api, stack, hooks=True),
-        key=lambda: key and _has_key(api, stack),
+        parameters=lambda: _parameters(api, stack) if parameters else (),
         nodes=lambda: discover_nodes(api, stack),
         tables=lambda: _tables(api, stack, vpc_id),
     )
@@ -74,7 +74,7 @@ def discover(
         profile=seen["profile"],
         templates=seen["templates"],
         groups=seen["listed"],
-        key=seen["key"],
+        parameters=seen["parameters"],
         nodes=tuple(seen["nodes"]),
         route_tables=tuple(tables[key] for key in sorted(tables)),
     )
@@ -227,15 +227,10 @@ def _profile(api: Api, name: str) -> InstanceProfile | None:
     )
 
 
-def _has_key(api: Api, stack: str) -> bool:
-    """Whether the key is there. It is not asked for in clear text: nobody but the nodes needs it."""
-    try:
-        api.call("ssm", "get_parameter", Name=names.key_parameter(stack))
-    except ApiError as error:
-        if error.code == "ParameterNotFound":
-            return False
-        raise
-    return True
+def _parameters(api: Api, stack: str) -> tuple[str, ...]:
+    """Names of the parameters. The key is not asked for in clear text: nobody but the nodes needs it."""
+    found = api.pages("ssm", "get_parameters_by_path", "Parameters", Path=f"/evernat/{stack}", Recursive=True)
+    return tuple(sorted(p["Name"] for p in found))
 
 
 def _templates(api: Api, stack: str) -> dict[str, Template]:

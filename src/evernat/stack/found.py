@@ -206,8 +206,8 @@ class Found:
     """By name; a stack with slots has one for each."""
     groups: Mapping[str, Group] = field(default_factory=dict)
     """By name, likewise."""
-    key: bool = False
-    """Whether there is a parameter with the members' shared key."""
+    parameters: tuple[str, ...] = ()
+    """Names of the stack's SSM parameters: the members' shared key, and files of the agent."""
     borrowed: tuple[Address, ...] = ()
     """Elastic IPs of the user's that serve as a gateway's."""
     nodes: tuple[Node, ...] = ()

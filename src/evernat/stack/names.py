@@ -17,6 +17,7 @@ Part = Literal[
     "node",
     "route",
     "key",
+    "code",
 ]
 
 STACK_TAG = "evernat:stack"

@@ -73,6 +73,7 @@ def _by_address(context: Context) -> list[Step]:
         *routes.given_back(context),
         *rolling.cleanup(context),
         *template.cleanup(context),
+        *key.cleanup(context),
         *gateway_address.cleanup(context),
     ]
 
@@ -123,4 +124,4 @@ def _resources(context: Context) -> int:
     if not gateway.by_address:
         return common + 1 + (gateway.elastic_ip == "create")
     addresses = len(context.layout.gateways) if gateway.elastic_ip == "create" else 0
-    return common + 1 + addresses  # the key
+    return common + 2 + addresses  # the key, and the agent's files

@@ -1,43 +1,58 @@
-"""The key by which members know each other's messages: an SSM parameter that only nodes of the stack may read."""
+"""SSM parameters that only nodes of the stack may read: the key by which members know each other's messages, and the
+files of the agent that do not fit into user data (`bundle.beside`)."""
 
 from __future__ import annotations
 
+from evernat.bundle import folder, parameters
 from evernat.stack import names
 from evernat.stack.context import Context
 from evernat.stack.found import Found
-from evernat.stack.names import tag_list
+from evernat.stack.names import Part, tag_list
 from evernat.stack.steps import Call, Step
 from evernat.stack.values import Secret
 
 
 def steps(context: Context) -> list[Step]:
-    """Make it, unless it is there: it is kept through every later deploy, for running nodes have read it already."""
-    if context.found.key:
-        return []
-    name = names.key_parameter(context.gateway.name)
-    params = {
-        "Name": name,
-        "Description": f"evernat gateway {context.gateway.name}: key of its members' messages",
+    """Make what is not there. The key is kept through every later deploy, for running nodes have read it already."""
+    stack, there = context.gateway.name, context.found.parameters
+    made = []
+    key = names.key_parameter(stack)
+    if key not in there:
         # With the account's default key: no policy of a key of its own has to be kept in step with the role's.
-        "Type": "SecureString",
-        "Value": Secret(),
-        "Tags": tag_list(context.tags("key")),
-    }
-    return [
-        Step("create", "key", name, (Call("ssm", "put_parameter", params, done=("ParameterAlreadyExists",)),))
-    ]
+        call = _put(context, "key", key, {"Type": "SecureString", "Value": Secret()})
+        made.append(Step("create", "key", key, (call,)))
+    missing = {name: text for name, text in parameters(stack).items() if name not in there}
+    if missing:
+        calls = tuple(
+            _put(context, "code", name, {"Type": "String", "Value": text}) for name, text in missing.items()
+        )
+        made.append(Step("create", "code", next(iter(missing)).rpartition("/")[0], calls))
+    return made
+
+
+def cleanup(context: Context) -> list[Step]:
+    """Delete files of former versions, once no node is made of them any more."""
+    stack = context.gateway.name
+    wanted = parameters(stack)
+    old = [n for n in context.found.parameters if n.startswith(f"{folder(stack)}/") and n not in wanted]
+    return [_deleted("code", tuple(old), "a newer version took their place")] if old else []
 
 
 def removal(found: Found) -> list[Step]:
-    """Delete it."""
-    if not found.key:
-        return []
-    name = names.key_parameter(found.stack)
-    return [
-        Step(
-            "delete",
-            "key",
-            name,
-            (Call("ssm", "delete_parameter", {"Name": name}, done=("ParameterNotFound",)),),
-        )
-    ]
+    """Delete them all."""
+    return [_deleted("key", found.parameters)] if found.parameters else []
+
+
+def _put(context: Context, part: Part, name: str, value: dict[str, object]) -> Call:
+    params = {
+        "Name": name,
+        "Description": f"evernat gateway {context.gateway.name}: {part} of its nodes",
+        "Tags": tag_list(context.tags(part)),
+        **value,
+    }
+    return Call("ssm", "put_parameter", params, done=("ParameterAlreadyExists",))
+
+
+def _deleted(part: Part, gone: tuple[str, ...], because: str = "") -> Step:
+    calls = tuple(Call("ssm", "delete_parameter", {"Name": n}, done=("ParameterNotFound",)) for n in gone)
+    return Step("delete", part, gone[0].rpartition("/")[0], calls, (), because)
