@@ -96,9 +96,12 @@ def agent(one: Stack) -> list[Figure]:
     share = (_cpu(one, holder, pid.stdout.strip()) - before) / IDLE
     return [
         Figure(
-            "agent start to NAT proven (API and package time included)", f"{took:.2f} s", "0.3 s", "lab, none"
+            "agent, first line to NAT proven (API and packages included)",
+            f"{took:.2f} s",
+            "0.3 s",
+            "lab, none",
         ),
-        Figure("agent, resident memory", f"{resident / 1024:.1f} MB", "20 MB", "lab"),
+        Figure("agent, resident memory", f"{resident / 1024:.1f} MiB", "20 MB", "lab"),
         Figure("agent, idle processor time", f"{share * 100:.2f} % of a core", "0.5 %", f"lab, {IDLE:.0f} s"),
     ]
 
