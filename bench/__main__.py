@@ -35,7 +35,7 @@ def main() -> None:
     table = Table("what", "measured", "goal", "on", title=machine(), title_justify="left", box=None)
     for figure in figures:
         table.add_row(figure.what, figure.value, figure.goal, figure.on)
-    Console(width=140, highlight=False).print(table)
+    Console(width=170, highlight=False).print(table)
 
 
 if __name__ == "__main__":

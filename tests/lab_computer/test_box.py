@@ -38,7 +38,7 @@ def test_place_for_files(tmp_path: Path) -> None:
 
 def test_remove_tree(tmp_path: Path) -> None:
     """A tree goes with the directories overlayfs closed to everybody; one that is not there is no error."""
-    closed = tmp_path / "box/root/work/work"
+    closed = tmp_path / "box" / "root" / "work" / "work"
     closed.mkdir(parents=True)
     closed.chmod(0)
     remove_tree(tmp_path / "box")

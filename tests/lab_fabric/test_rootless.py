@@ -44,7 +44,7 @@ def _copy_for_anybody(to: Path) -> None:
     source = Path(evernat.lab.__file__).parent
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(source / "fabric", package / "lab" / "fabric", ignore=ignore)
-    for name in ("__init__.py", "addresses.py", "world.py"):
+    for name in ("__init__.py", "addresses.py", "linux.py", "world.py"):
         shutil.copy(source / name, package / "lab" / name)
     (package / "__init__.py").touch()
     shutil.copy(Path(__file__).with_name("support.py"), to)

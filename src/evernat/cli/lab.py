@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from evernat.lab import client, place
 from evernat.lab.client import KILL_WAYS, Lab
@@ -24,8 +24,8 @@ app = typer.Typer(
     help="A cloud on this machine: the AWS API, real packets, instances that boot. Nothing leaves the machine.",
     no_args_is_help=True,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Name = Annotated[
     str, typer.Option("--name", "-n", help="Which lab; several can stand side by side.", envvar="EVERNAT_LAB")
@@ -98,32 +98,25 @@ def status(name: Name = "lab", as_json: AsJson = False) -> None:
     out.print(
         f"lab [bold]{name}[/]  {value['state']}  latency {value['latency']}  {value['region']}  {value['endpoint']}"
     )
-    hosts = Table("host", "address", "instance", box=None, pad_edge=False, header_style="dim")
-    for host in value["hosts"]:
-        hosts.add_row(host["name"], host["address"], host["instance"])
-    out.print(hosts)
-    nodes = Table(
-        "node",
-        "state",
-        "zone",
-        "type",
-        "private",
-        "public",
-        "stack",
-        box=None,
-        pad_edge=False,
-        header_style="dim",
-    )
-    for node in value["nodes"]:
-        broken = f" [red]({', '.join(node['troubles'])})[/]" if node["troubles"] else ""
-        kind = node["type"] + (" spot" if node["spot"] else "")
-        nodes.add_row(
-            node["id"], node["state"] + broken, node["zone"], kind, node["private_address"],
-            " ".join(node["public_addresses"]), node["stack"],
-        )  # fmt: skip
-    out.print(nodes if value["nodes"] else "[dim]no nodes[/]")
+    _aligned([["host", h["name"], h["address"], h["instance"]] for h in value["hosts"]])
+    _aligned([_node_row(node) for node in value["nodes"]] or [["node", "none"]])
     for note in value["degraded"]:
         out.print(f"[yellow]note[/] {note}")
+
+
+def _node_row(node: dict[str, Any]) -> list[str]:
+    state = f"{node['state']} ({', '.join(node['troubles'])})" if node["troubles"] else node["state"]
+    kind = node["type"] + (" spot" if node["spot"] else "")
+    addresses = [node["private_address"], *node["public_addresses"]]
+    return ["node", node["id"], state, node["zone"], kind, " ".join(addresses), node["stack"]]
+
+
+def _aligned(rows: list[list[str]]) -> None:
+    """Rows with their columns below each other, never cut off: ids are there to be copied."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(rest, widths[1:], strict=True))
+        out.print(f"[dim]{first}[/]  {escape('  '.join(cells).rstrip())}")
 
 
 @app.command("list")

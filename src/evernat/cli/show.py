@@ -22,7 +22,7 @@ MARKS = {
 
 def plan_text(plan: Plan, console: Console) -> None:
     """Print a plan, one step a line with its changes below."""
-    for step in plan.steps:
+    for step in plan.steps if plan.changes else ():
         console.print(f"  {title(step)}")
         for change in step.changes:
             console.print(f"      [dim]{_change(change)}[/]")

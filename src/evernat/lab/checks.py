@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from evernat.lab.addresses import INTERNET_HOST
@@ -37,9 +38,9 @@ def attempt(
         return {"error": (shown.stderr or shown.stdout).strip() or f"exit {shown.returncode}"}
 
 
-def tcp(lab: Lab, host: str, public: str) -> Result:
+def tcp(lab: Lab, host: str, public: str, timeout: float = 2.0) -> Result:
     """The internet answers over TCP and sees the gateway's address."""
-    answer = attempt(lab, host, "tcp", INTERNET_HOST, 80)
+    answer = attempt(lab, host, "tcp", INTERNET_HOST, 80, timeout=timeout)
     return Result("TCP", answer.get("address") == public, str(answer.get("address") or answer.get("error")))
 
 
@@ -90,6 +91,27 @@ def forward(lab: Lab, public: str, port: int, target: str) -> Result:
     answer = attempt(lab, "internet", "tcp", public, port)
     ok = answer.get("name") == target and answer.get("address") == INTERNET_HOST
     return Result("forward", ok, str(answer))
+
+
+def boot_seconds(console: str) -> float:
+    """From the first line of a node's console until its agent held the gateway."""
+    lines = console.splitlines()
+    ready = next(line for line in lines if '"new": "holding"' in line)
+    return _clock(ready) - _clock(lines[0])
+
+
+def agent_seconds(console: str) -> float:
+    """From the agent's first line until it held the gateway."""
+    lines = console.splitlines()
+    start = next(line for line in lines if '"event": "start"' in line)
+    ready = next(line for line in lines if '"new": "holding"' in line)
+    return _clock(ready) - _clock(start)
+
+
+def _clock(line: str) -> float:
+    """Seconds since the console's own midnight."""
+    moment = datetime.strptime(line.split()[0], "%H:%M:%S.%f")
+    return moment.hour * 3600 + moment.minute * 60 + moment.second + moment.microsecond / 1e6
 
 
 def until(condition: Callable[[], Any], seconds: float, pause: float = 0.05) -> Any:

@@ -10,7 +10,6 @@ between fork and exec.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import socket
@@ -19,17 +18,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from evernat.lab import linux
+
 T = TypeVar("T")
 
-_CLONE_NEWNET = 0x40000000
 _SIOCGSKNS = 0x894C  # linux/sockios.h: the namespace of a socket, as a descriptor (close-on-exec)
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _check(result: int, what: str) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 def _current() -> int:
@@ -40,7 +33,7 @@ def _current() -> int:
 
 def _fresh() -> int:
     """The calling thread enters a new namespace; a descriptor of it."""
-    _check(_libc.unshare(_CLONE_NEWNET), "unshare(CLONE_NEWNET)")
+    linux.unshare(linux.CLONE_NEWNET)
     return _current()
 
 
@@ -90,4 +83,4 @@ class Namespaces:
 
     @staticmethod
     def _enter(namespace: int) -> None:
-        _check(_libc.setns(namespace, _CLONE_NEWNET), "setns")
+        linux.setns(namespace, linux.CLONE_NEWNET)

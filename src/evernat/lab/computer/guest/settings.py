@@ -172,6 +172,15 @@ def _choice(unit: UnitFile, key: str, default: str, choices: tuple[str, ...]) ->
     return value
 
 
+_DIRECTORIES = (
+    "RuntimeDirectory",
+    "StateDirectory",
+    "LogsDirectory",
+    "CacheDirectory",
+    "ConfigurationDirectory",
+)
+
+
 def settings(unit: UnitFile) -> Settings:
     """Read a service unit. Raises UnitError, which names file and setting, for values that make no sense."""
     service = {key: unit.last("Service", key) for key in _SERVICE_KEYS}
@@ -180,13 +189,6 @@ def settings(unit: UnitFile) -> Settings:
     if kind != "oneshot" and len(starts) != 1:
         raise UnitError(f"{unit.path}: Type={kind} needs exactly one ExecStart=, found {len(starts)}")
     start_timeout, stop_timeout = _timeouts(unit, kind)
-    directories = (
-        "RuntimeDirectory",
-        "StateDirectory",
-        "LogsDirectory",
-        "CacheDirectory",
-        "ConfigurationDirectory",
-    )
     return Settings(
         name=unit.name,
         description=unit.last("Unit", "Description", unit.name),
@@ -210,7 +212,7 @@ def settings(unit: UnitFile) -> Settings:
         output=service["StandardOutput"] or "journal",
         error=service["StandardError"] or "inherit",
         identifier=service["SyslogIdentifier"],
-        directories={key: tuple(unit.words("Service", key)) for key in directories},
+        directories={key: tuple(unit.words("Service", key)) for key in _DIRECTORIES},
         preserve_runtime=service["RuntimeDirectoryPreserve"] not in ("", "no"),
         user=service["User"],
         group=service["Group"],
