@@ -9,10 +9,10 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from bench import forwarding, gateway
+from bench import cluster, forwarding, gateway, sync
 from bench.figure import machine
 
-PARTS = {"gateway": gateway.run, "forwarding": forwarding.run}
+PARTS = {"gateway": gateway.run, "forwarding": forwarding.run, "cluster": cluster.run, "sync": sync.run}
 
 
 def main() -> None:

@@ -52,13 +52,13 @@ class Stack:
 
 
 @contextmanager
-def stack(latency: str) -> Iterator[Stack]:
+def stack(latency: str, topology: str = "single") -> Iterator[Stack]:
     """A lab of its own with a gateway in it."""
     with tempfile.TemporaryDirectory(prefix="evernat-bench-") as directory:
         lab = client.up(f"bench-{os.getpid()}", latency)
         try:
             found = Stack(lab, Path(directory))
-            found("init", "--yes")
+            found("init", "--topology", topology, "--yes")
             found("deploy", "--yes")
             yield found
         finally:
