@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import evernat.agent
-from evernat.bundle.sources import agent_sources
+from evernat.bundle.sources import agent_sources, beside_sources
 
 PACKAGE = Path(evernat.agent.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -28,28 +28,41 @@ def test_grammar(file: Path) -> None:
 @pytest.mark.parametrize("identity", ["eni", "address"])
 def test_grammar_of_what_travels(identity: str) -> None:
     """So does every file as it goes to a node."""
-    for text in agent_sources(identity).values():
+    for text in [*agent_sources(identity).values(), *beside_sources().values()]:
         ast.parse(text, feature_version=(3, 9))
 
 
 @pytest.mark.parametrize(
     ("identity", "roots"),
-    [("eni", {"run.py", "status.py"}), ("address", {"cluster.py", "flowsync.py", "status.py"})],
+    [("eni", {"run.py", "status.py"}), ("address", {"beside.py", "flowsync.py", "status.py"})],
 )
 def test_what_travels_is_what_is_imported(identity: str, roots: set[str]) -> None:
-    """A node gets the files that its daemons import, and no others."""
+    """A node gets the files that its daemons import, and no others, each of them by one way."""
+    beside = set(beside_sources()) if identity == "address" else set()
+    assert not beside & set(agent_sources(identity))
+    assert _reached(roots) == {*agent_sources(identity), *beside}
+
+
+def test_what_is_imported_before_the_fetch() -> None:
+    """What fetches the files beside the user data, and `status`, need none of them."""
+    assert _reached({"beside.py", "status.py"}, late=False) <= set(agent_sources("address"))
+
+
+def _reached(roots: set[str], *, late: bool = True) -> set[str]:
+    """The agent's files that these import, and those import, and so on; `late`: within functions too."""
     found = {"__init__.py", "__main__.py", "effects/__init__.py"}
     todo = set(roots)
     while todo:
         path = todo.pop()
         found.add(path)
-        todo |= set(_imported(path)) - found
-    assert found == set(agent_sources(identity))
+        todo |= set(_imported(path, late)) - found
+    return found
 
 
-def _imported(path: str) -> Iterator[str]:
+def _imported(path: str, late: bool) -> Iterator[str]:
     """The agent's files that a file imports."""
-    for node in ast.walk(ast.parse((PACKAGE / path).read_text())):
+    tree = ast.parse((PACKAGE / path).read_text())
+    for node in ast.walk(tree) if late else tree.body:
         if isinstance(node, ast.ImportFrom) and node.level:
             folder = (PACKAGE / path).parents[node.level - 1]
             module = folder.joinpath(*(node.module or "").split(".")) if node.module else folder

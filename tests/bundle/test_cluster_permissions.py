@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evernat.bundle import cluster_policy
+from evernat.bundle import cluster_policy, parameters
 from evernat.lab.cloud.iam import Resource, evaluate
 
 EC2 = "arn:aws:ec2:us-west-2:123456789012"
@@ -54,14 +54,26 @@ def test_a_table_is_led_while_it_is_lent() -> None:
 @pytest.mark.parametrize(
     ("action", "arn", "other"),
     [
-        ("ssm:GetParameter", f"{SSM}/evernat/main/key", f"{SSM}/evernat/other/key"),
+        ("ssm:GetParameters", f"{SSM}/evernat/main/key", f"{SSM}/evernat/other/key"),
+        ("ssm:GetParameters", f"{SSM}/evernat/main/agent/x/0", f"{SSM}/evernat/main-a/agent/x/0"),
         ("autoscaling:CompleteLifecycleAction", f"{GROUP}/evernat-main-b", f"{GROUP}/evernat-main-c"),
     ],
 )
 def test_named_one_by_one(action: str, arn: str, other: str) -> None:
-    """The key and the groups are the stack's own and no others."""
+    """Key, files and groups are the stack's own and no others."""
     assert allowed(action, Resource(arn, STACK))
     assert not allowed(action, Resource(other, STACK))
+
+
+def test_parameters_are_only_read() -> None:
+    """A node reads what its settings name, by that one call, and neither other parameters nor changes any."""
+    named = [Resource(f"{SSM}{name}") for name in ("/evernat/main/key", *parameters("main"))]
+    for each in named:
+        assert allowed("ssm:GetParameters", each)
+        for what in ("GetParameter", "GetParametersByPath", "PutParameter", "DeleteParameter"):
+            assert not allowed(f"ssm:{what}", each)
+    for name in ("/evernat/main/other", "/evernat/main", "/evernat/main/agents/x", "/key"):
+        assert not allowed("ssm:GetParameters", Resource(f"{SSM}{name}"))
 
 
 def test_reading_is_bound_to_the_region() -> None:

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from evernat.bundle.sources import agent_sources, strip
+from evernat.bundle.sources import agent_sources, beside_sources, strip
 
 SOURCE = '''\
 """Module."""
@@ -81,7 +81,7 @@ def test_same_program() -> None:
     assert one == two
 
 
-@pytest.mark.parametrize("text", {**agent_sources(), **agent_sources("address")}.values())
+@pytest.mark.parametrize("text", {**agent_sources(), **agent_sources("address"), **beside_sources()}.values())
 def test_nothing_is_left(text: str) -> None:
     """No docstring, no comment line, no blank line outside of a string in any of the agent's files."""
     tree = ast.parse(text)
