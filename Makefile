@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint bench sim setup clean
 
 setup: .venv/.ready
 
@@ -23,6 +23,10 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m bench
+
+N ?= 100000
+sim: setup
+	@$(BIN)/python -m tests.sim $(N)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
