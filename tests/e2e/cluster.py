@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from evernat.lab import checks, client
 from evernat.lab.checks import until
 from evernat.lab.errors import LabError
