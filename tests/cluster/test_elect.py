@@ -43,7 +43,7 @@ NOBODYS = Record("", "", "", PUBLIC, "", NOW)
 
 def config(slot: str = "b", *gateways: Gateway) -> Config:
     return Config(
-        "main", "address", slot, ("a", "b"), gateways or (GATEWAY,), "g", "h", "/k", 4817, None, "1"
+        "main", "address", slot, ("a", "b"), gateways or (GATEWAY,), "g", "h", "/k", (), 4817, None, "1"
     )
 
 
@@ -174,6 +174,44 @@ def test_home_goes_first() -> None:
     assert step(early, vacant, NOW + 0.2)[1] == [Take("main")]
 
 
+def test_who_has_the_connections_goes_before_home() -> None:
+    """The node that copied them claims at once; a fresh one waits for one that has been ready for longer."""
+    young = at(Role.STANDBY, NOBODYS)
+    young = young._replace(gates={"main": young.gates["main"]._replace(changed=NOW)})
+    assert step(young, seen(NOBODYS, synced=frozenset({"main"})))[1] == [Take("main")]
+    fresh = at(Role.STANDBY, NOBODYS, "a")
+    fresh = fresh._replace(gates={"main": fresh.gates["main"]._replace(since=NOW)})
+    old = {"i-2": Beat("i-2", "b", NOW, ready={"main": 20.0})}
+    assert step(fresh, seen(NOBODYS, beats=old))[1] == []
+    assert step(fresh, seen(NOBODYS, beats=old, synced=frozenset({"main"})))[1] == [Take("main")]
+    late = {"i-2": old["i-2"]._replace(at=NOW + 3.1)}
+    assert step(fresh, seen(NOBODYS, beats=late), NOW + 3.1)[1] == [Take("main")]
+    assert step(fresh, seen(NOBODYS, beats={"i-2": old["i-2"]._replace(ready={"main": 2.0})}))[1] == [
+        Take("main")
+    ]
+    gone = seen(beats=old, members={"i-other": Member("i-other", "a", "1", "terminated", "")})
+    assert step(fresh, gone)[0].role is Role.STANDBY
+
+
+def test_a_holder_in_doubt_keeps_resets_from_clients() -> None:
+    """While a peer claims, or since it fell silent, a holder guards its clients, looks often, and stays open."""
+    holding = at(Role.HOLDING, MINE)
+    doubted = OPEN._replace(doubted=frozenset({"main"}))
+    for beat, expected in (
+        (Beat("i-2", "b", NOW, ready={"main": 9.0}), OPEN),
+        (Beat("i-2", "b", NOW, holds={"main": ""}), doubted),
+        (Beat("i-2", "b", NOW - 0.4), doubted),
+        (Beat("i-2", "b", NOW - 6), OPEN),
+        (Beat("i-2", "c", NOW - 0.4), OPEN),
+    ):
+        there = seen(MINE, beats={"i-2": beat})
+        assert elect.rules(holding, there, NOW) == expected
+        fast = elect.looks(holding, there, NOW)["records"] < 1
+        assert fast is (expected == doubted) is elect.moving(holding.gates["main"], there, NOW)
+    claiming = at(Role.CLAIMING, target="as-1")
+    assert elect.speak(claiming, seen(), NOW).holds == {"main": ""}
+
+
 def test_the_lock_is_taken_in_two_steps() -> None:
     """A claim releases the generation it set out to end and no other, then takes what is nobody's."""
     claiming = at(Role.CLAIMING, target="as-1")
@@ -205,7 +243,7 @@ def test_nothing_leaves_before_the_proof() -> None:
         step(taking, seen(MINE, proofs={"main": Proof("192.0.2.9", NOW)}))[0].role is Role.HOLDING
     )  # too late to wait
     young = taking._replace(gates={"main": taking.gates["main"]._replace(since=NOW - 1, taken=NOW - 2)})
-    assert elect.rules(young, seen(MINE)) == CLOSED
+    assert elect.rules(young, seen(MINE), NOW) == CLOSED
     for address, expected in (("192.0.2.9", Role.TAKING), ("", Role.TAKING), (PUBLIC, Role.HOLDING)):
         assert step(young, seen(MINE, proofs={"main": Proof(address, NOW)}))[0].role is expected
     assert step(young, seen(MINE, proofs={"main": Proof(PUBLIC, NOW - 3)}))[0].role is Role.TAKING

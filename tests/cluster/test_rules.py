@@ -54,6 +54,19 @@ def test_each_gateway_has_its_own_address() -> None:
 
 
 @pytest.mark.packets
+def test_resets_are_kept_from_the_clients_of_who_may_have_lost_the_address() -> None:
+    """Closed or in doubt: a reset is not for the client. Clients of a gateway that is surely here get theirs."""
+    guard = "ip daddr {} tcp flags rst drop"
+    home, other = guard.format("172.18.64.0/20"), guard.format("172.18.80.0/20")
+    shown = loaded(render("home"))
+    assert (home in shown, other in shown) == (False, True)
+    doubt = Rules(frozenset({"home", "next"}), doubted=frozenset({"home"}))
+    shown = loaded(table([HOME, NEXT], ADDRESSES, doubt, 4817, "lo", False))
+    assert (home in shown, other in shown) == (True, False)
+    assert shown.index(home) < shown.index("ct state established")
+
+
+@pytest.mark.packets
 def test_closed_lets_no_client_out() -> None:
     """A closed gateway's clients are dropped before anything established is let through, the open one's are not."""
     shown = loaded(render("home"))

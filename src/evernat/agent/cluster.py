@@ -34,7 +34,9 @@ from .sync import SyncProcess
 BEAT = 0.05  # seconds between two heartbeats
 STALL = 0.15  # a round that took longer: less than from the probe of a silent peer to taking it for dead
 AGAIN = 0.5  # seconds until a failed action may be tried again
-AT_ONCE = 6  # looks at one fact under way
+AT_ONCE = 6  # looks at one fact under way,
+HANGS = 1.0  # not counting those that began so long ago: their connection died as an address moved
+MOST = 40  # but these too
 
 Found = dict[str, Any]
 """Fields of `Seen`; of records, routes and proofs what is newer than the known."""
@@ -65,7 +67,7 @@ class Agent:
         self.machine = threading.Lock()  # one at a time changes the kernel
         self.busy: dict[Action, float] = {}  # and until when
         self.times: dict[str, float] = {}
-        self.running: dict[str, int] = {}
+        self.running: dict[str, list[float]] = {}  # looks under way: when they began
         self.unknown: dict[str, str] = {}
         self.said: dict[Action, str] = {}
         self.where: dict[str, str] = {}  # addresses of peers, by instance
@@ -159,12 +161,14 @@ class Agent:
     def _look(self, now: float, changed: bool) -> None:
         for fact, period in {**elect.looks(self.state, self.seen, now), "sync": 0.2}.items():
             since = now - self.times.get(fact, -1e9)
-            if self.running.get(fact, 0) < AT_ONCE and (since >= period or changed):
+            running = self.running.setdefault(fact, [])
+            young = sum(now - began < HANGS for began in running)
+            if young < AT_ONCE and len(running) < MOST and (since >= period or changed):
                 self.times[fact] = now
-                self.running[fact] = self.running.get(fact, 0) + 1
-                self._thread(self._learn, fact)
+                running.append(now)
+                self._thread(self._learn, fact, now)
 
-    def _learn(self, fact: str) -> None:
+    def _learn(self, fact: str, began: float) -> None:
         try:
             self.put(self._with(getattr(self, f"_look_{fact}")))
             self.unknown.pop(fact, None)
@@ -173,7 +177,7 @@ class Agent:
                 log("unknown", fact=fact, reason=str(error))
             self.unknown[fact] = str(error)
         finally:
-            self.running[fact] -= 1
+            self.running[fact].remove(began)
 
     def _with(self, use: Callable[..., Found], *asked: object) -> Found:
         """With a connection of its own, a fresh one while an address moves."""
@@ -181,7 +185,8 @@ class Agent:
             cloud = self.clouds.pop()
         except IndexError:
             cloud = Cloud(self.host, Metadata())
-        if any(elect.moving(gate) for gate in self.state.gates.values()):
+        now = time.monotonic()
+        if any(elect.moving(gate, self.seen, now) for gate in self.state.gates.values()):
             cloud.hang_up()
         try:
             return use(cloud, *asked)
@@ -280,8 +285,8 @@ class Agent:
                 self.sync.serve(name, member.address, other, self._own(name))
             elif gate.role in (elect.SYNCING, elect.STANDBY) and member:
                 self.sync.follow(name, member.address, other, self._own(name))
-            elif gate.role is not elect.CLAIMING:
-                self.sync.stop(name)
+            elif gate.role is not elect.CLAIMING and not (gate.record and not gate.record.association):
+                self.sync.stop(name)  # but what nobody has is followed no less: we may have its connections
         self.copies = self.sync.status()
         synced = frozenset(n for n, c in self.copies.items() if c["role"] == "follow" and c["synced"])
         return {"synced": synced}

@@ -106,7 +106,7 @@ class Beat(NamedTuple):
     instance: str
     slot: str
     at: float
-    holds: Mapping[str, str] = NOTHING  # gateway -> generation
+    holds: Mapping[str, str] = NOTHING  # gateway -> generation, "" when it is claimed
     ready: Mapping[str, float] = MappingProxyType({})  # gateway it could take at once -> for how many seconds
     offers: Mapping[str, str] = NOTHING  # gateway -> the instance it is offered to, closed and drained
     draining: bool = False  # it is about to go: offer it nothing
@@ -120,11 +120,15 @@ class Route(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What the kernel should know: the gateways whose clients may pass, where dynamic forwards lead, who may beat."""
+    """What the kernel should know: the gateways whose clients may pass, where dynamic forwards lead, who may beat.
+
+    `doubted` are those that another node may be taking.
+    """
 
     open: frozenset[str] = frozenset()
     targets: frozenset[tuple[str, str]] = frozenset()
     members: frozenset[str] = frozenset()
+    doubted: frozenset[str] = frozenset()
 
 
 class Seen(NamedTuple):

@@ -66,7 +66,7 @@ SILENT = 0.3  # seconds without a heartbeat (one every 0.05) after which a peer 
 DEAD = 0.45  # and, not having answered, is taken for dead
 WATCH = 1.0  # after a stall
 SYNC = 30.0  # for copying the connections
-VACANT = 3.0  # the home node goes first
+VACANT = 3.0  # who has the connections goes first, then the home node
 UNLISTED = 20.0  # an instance that AWS does not list may be too new to be listed
 STALE = 5.0  # a look may be this old
 MOVE = 4.0  # AWS needs so long to move an address
@@ -119,6 +119,8 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
     for name, gate in state.gates.items():
         if gate.record and gate.role in OURS:
             holds[name] = gate.record.association
+        elif gate.role is CLAIMING:
+            holds[name] = ""
         able = now - seen.awake >= WATCH and gate.role is STANDBY
         if able and gate.record and now - gate.record.at < REACH:
             ready[name] = now - gate.since
@@ -147,7 +149,7 @@ def address(state: State, gate: Gate, seen: Seen) -> str:
     return seen.addresses[index] if index < len(seen.addresses) else ""
 
 
-def rules(state: State, seen: Seen) -> Rules:
+def rules(state: State, seen: Seen, now: float) -> Rules:
     """What the kernel should know.
 
     A gateway found here at the start is open. One that was taken opens after the proof: before AWS has moved the
@@ -159,7 +161,21 @@ def rules(state: State, seen: Seen) -> Rules:
         if gate.role is HOLDING or (gate.role in (STARTING, TAKING) and not gate.taken and _mine(gate, seen))
     )
     others = frozenset(m.address for m in seen.members.values() if m.instance != seen.me and m.state in ALIVE)
-    return Rules(opened, frozenset(seen.targets.items()), others)
+    doubted = frozenset(name for name, gate in state.gates.items() if doubtful(gate, seen, now))
+    return Rules(opened, frozenset(seen.targets.items()), others, doubted)
+
+
+def doubtful(gate: Gate, seen: Seen, now: float) -> bool:
+    """Whether another may be taking what we hold: a peer says that it claims, or fell silent a moment ago.
+
+    Without its address a node's packets leave with another one, and the far end answers them with resets.
+    """
+    name, places = gate.config.name, (gate.config.home, gate.config.standby)
+    return gate.role is HOLDING and any(
+        b.holds.get(name) == "" if now - b.at < SILENT else now - b.at < STALE
+        for b in seen.beats.values()
+        if b.slot in places
+    )
 
 
 def proven(gate: Gate, seen: Seen) -> bool:
@@ -168,17 +184,18 @@ def proven(gate: Gate, seen: Seen) -> bool:
     return bool(last and gate.record and last.at >= gate.taken and last.address in ("", gate.record.public))
 
 
-def moving(gate: Gate) -> bool:
+def moving(gate: Gate, seen: Seen, now: float) -> bool:
     """Whether the address may be landing here or leaving: connections through it die."""
-    return gate.role in (TAKING, HANDING) or (
-        gate.role is CLAIMING and bool(gate.record and not gate.record.association)
-    )
+    landing = gate.role is CLAIMING and bool(gate.record and not gate.record.association)
+    return landing or gate.role in (TAKING, HANDING) or doubtful(gate, seen, now)
 
 
 def looks(state: State, seen: Seen, now: float) -> dict[str, float]:
     """Seconds between two looks at each fact."""
     fast = any(
-        gate.role in (STARTING, CLAIMING, TAKING, HANDING) or SILENT < _silence(gate, seen, now) < STALE
+        gate.role in (STARTING, CLAIMING, TAKING, HANDING)
+        or SILENT < _silence(gate, seen, now) < STALE
+        or doubtful(gate, seen, now)
         for gate in state.gates.values()
     )
     return {fact: periods[fast] for fact, periods in LOOKS.items()}
@@ -303,8 +320,13 @@ def _chance(state: State, gate: Gate, seen: Seen, now: float) -> str:
         return f"offered by {record.instance}"
     if now < max(seen.awake + WATCH, gate.until):
         return ""
+    # Who has the connections goes first: these are here, or with whom has been ready for longer.
+    copied, ready = name in seen.synced, now - gate.since
+    later = not copied and any(b.ready.get(name, 0.0) > ready + VACANT for b in peers(gate, seen, now))
+    if later and min(ready, now - gate.changed) < VACANT:
+        return ""
     if not record.association:
-        first = state.config.slot == gate.config.home or now - gate.changed >= VACANT
+        first = copied or state.config.slot == gate.config.home or now - gate.changed >= VACANT
         return "nobody has it" if first else ""
     if holder and silence < DEAD:
         return ""
@@ -389,7 +411,7 @@ _RULES = {
 
 def _actions(state: State, seen: Seen, now: float) -> list[Action]:
     """What the roles ask for."""
-    gates, wanted = state.gates.values(), rules(state, seen)
+    gates, wanted = state.gates.values(), rules(state, seen, now)
     actions: list[Action] = []
     # Not before it is known what is ours: until then the table of an agent before us stays, and forwards.
     if (seen.faults or wanted != seen.loaded) and all(gate.record for gate in gates):

@@ -3,6 +3,9 @@
 A gateway that is closed lets no client out, not even in an established flow: the address is elsewhere, or not yet
 here, and the far end would reset a connection that comes from another one. The table is always loaded whole, since
 that empties the flowtable, which packets would else pass the rules by.
+
+While another node may have the address, resets from outside are kept from the clients: they answer packets that left
+here with another address. The connection itself goes on elsewhere; a true reset comes again with the next packet.
 """
 
 from __future__ import annotations
@@ -58,6 +61,8 @@ def table(
     for g in gateways:
         source = f"ip saddr {_set(g.clients)}"
         clients.append(f"{source} accept")
+        if g.name in rules.doubted or g.name not in rules.open:
+            closed.append(f"ip daddr {_set(g.clients)} tcp flags rst drop")
         if g.name not in rules.open:
             closed.append(f"{source} drop")
             continue

@@ -31,7 +31,13 @@ SYNC = 0.15
 """Seconds a full copy of the flows takes."""
 
 AT_ONCE = 6
-"""Looks at one fact that may be under way."""
+"""Looks at one fact that may be under way,"""
+
+HANGS = 1.0
+"""not counting those that began so long ago,"""
+
+MOST = 40
+"""but these too."""
 
 TRIES = 4
 """Attempts at a read, or at what AWS was too busy for."""
@@ -63,12 +69,17 @@ def _look_around(node: Node) -> float:
     assert node.state is not None
     now, periods = node.world.now, elect.looks(node.state, node.seen, node.local)
     for name, period in periods.items():
-        if now - node.looked.get(name, -1e9) >= period and node.flying.get(name, 0) < AT_ONCE:
+        if now - node.looked.get(name, -1e9) >= period and _free(node.flying.get(name, []), now):
             node.looked[name] = now
             _look(node, name)
     node.facts = len(periods)
     node.due = min(node.looked.get(name, now) + period for name, period in periods.items())
     return min(periods.values())
+
+
+def _free(flying: list[float], now: float) -> bool:
+    """Whether one more look may be under way."""
+    return len(flying) < MOST and sum(now - began < HANGS for began in flying) < AT_ONCE
 
 
 def _look(node: Node, name: str) -> None:
@@ -90,7 +101,10 @@ def _synced(node: Node) -> frozenset[str]:
         holder = world.cloud.holder(name)
         speaker = world.nodes.get(holder)
         copy = node.copies.get(name)
+        record = node.seen.records.get(name)
         if speaker is None or speaker is node or (copy and copy[0] == holder):
+            continue
+        if not record or record.instance != holder:  # it knows of no one to ask
             continue
         if speaker.speaks and world.talk(node, speaker):
             node.copies[name] = (holder, world.now + SYNC)
@@ -100,14 +114,15 @@ def _synced(node: Node) -> frozenset[str]:
     return frozenset(
         name
         for name, (source, complete) in node.copies.items()
-        if world.now >= complete and name in known and known[name].instance == source
+        if world.now >= complete and name in known and known[name].instance in ("", source)
     )
 
 
 def _ask(node: Node, name: str) -> None:
     """One look, in the background; what it shows is of the time it was asked, as far as the agent knows."""
     world, asked, process, tries = node.world, node.local, node.process, TRIES
-    node.flying[name] = node.flying.get(name, 0) + 1
+    began, flying = world.now, node.flying.setdefault(name, [])
+    flying.append(began)
 
     def ask() -> None:
         if node.process == process:
@@ -127,7 +142,7 @@ def _ask(node: Node, name: str) -> None:
             if node.known.get(name) != result:
                 node.known[name] = result
                 node.soon()
-        node.flying[name] -= 1
+        flying.remove(began)
 
     ask()
 

@@ -65,7 +65,7 @@ class Node:
         self.ears: dict[str, Ear] = {}
         self.looked: dict[str, float] = {}  # when it looked for what
         self.known: dict[str, Any] = {}  # and what it saw
-        self.flying: dict[str, int] = {}  # and how many looks are under way
+        self.flying: dict[str, list[float]] = {}  # and which looks are under way: when they began
         self.returns = False  # it was stopped, and will be started again
         self.pace = looks.DOZE  # seconds to the next look
         self.period = self.due = 0.0  # the shortest of the looks' periods, and when the next is due
