@@ -89,7 +89,7 @@ def test_a_wrong_text_is_refused(tmp_path: Path) -> None:
         {**right, first: right[second], second: right[first]},
     ]
     for values in wrong:
-        with pytest.raises(EffectError, match="not this one"):
+        with pytest.raises(EffectError, match="/0 and its likes were changed"):
             unpack(str(tmp_path), Config.parse(PAIR.json()), values)
     assert list(tmp_path.iterdir()) == []
 

@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from evernat.bundle import parameters
 from evernat.stack.spec import Gateway
 from tests.stack.world import World
+
+PARAMETERS = 1 + len(parameters("main"))
+"""The key, and the agent's files beside the user data."""
 
 
 def pair(world: World, **fields: Any) -> Gateway:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
+from evernat.bundle import beside, folder, parameters
 from evernat.stack import library
 from evernat.stack.errors import NotReady
+from evernat.stack.values import _user_data
 from tests.stack.cluster import Agents
-from tests.stack.support import agent_json, pair
+from tests.stack.support import PARAMETERS, agent_json, pair
 from tests.stack.world import World, nat_gateway
 
 
@@ -23,9 +27,9 @@ def test_full_life(world: World, agents: Agents) -> None:
     made = {kind: len(things) for kind, things in world.made().items()}
     assert made == {
         "instances": 2, "interfaces": 2, "addresses": 1, "security groups": 1, "templates": 2, "groups": 2,
-        "parameters": 1, "roles": 1, "profiles": 1,
+        "parameters": PARAMETERS, "roles": 1, "profiles": 1,
     }  # fmt: skip
-    assert plan.resources == 14
+    assert plan.resources == 15
     assert agents.slots() == {"main": "a"}
     holder = agents.nodes[agents.holders()["main"]]["NetworkInterfaces"][0]["NetworkInterfaceId"]
     assert set(world.routes().values()) == {holder}
@@ -68,6 +72,7 @@ def test_what_a_node_is_told(world: World, agents: Agents) -> None:
         "group": "evernat-main-b",
         "hook": "evernat-ready",
         "key_parameter": "/evernat/main/key",
+        "code": list(parameters("main")),
         "port": 4817,
         "probe": None,
     }  # fmt: skip
@@ -120,6 +125,77 @@ def test_the_key(world: World, agents: Agents) -> None:
     world.deploy(pair(world, tags={"Team": "net"}))
     again = ssm.get_parameter(Name="/evernat/main/key", WithDecryption=True)["Parameter"]
     assert again["Value"] == stored["Value"]
+
+
+def stored(world: World) -> dict[str, str]:
+    """The agent's files in the parameter store."""
+    found = world.client("ssm").get_parameters_by_path(Path=folder("main"), Recursive=True)
+    assert {p["Type"] for p in found["Parameters"]} <= {"String"}
+    return {p["Name"]: p["Value"] for p in found["Parameters"]}
+
+
+@pytest.fixture
+def other_agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Make this a later version of evernat."""
+
+    def change() -> None:
+        later = ("f" * 16, ("#\n#file elect.py\npass",))
+        monkeypatch.setattr(beside, "_pieces", lambda: later)
+        _user_data.cache_clear()
+
+    yield change
+    _user_data.cache_clear()  # what was made of it
+
+
+def test_the_agents_files(world: World, agents: Agents, other_agent: Callable[[], None]) -> None:
+    """Deploy makes them as they should be, tagged; a changed agent's are made before any node needs them, and the old
+    deleted when none does; destroy leaves none."""
+    world.deploy(pair(world))
+    first = parameters("main")
+    assert stored(world) == first
+    tags = world.client("ssm").list_tags_for_resource(ResourceType="Parameter", ResourceId=next(iter(first)))
+    assert {"Key": "evernat:stack", "Value": "main"} in tags["TagList"]
+    before = set(world.made()["instances"])
+    other_agent()
+    begun = len(world.cloud.calls)
+    plan = world.deploy(pair(world))
+    assert [(s.verb, s.part) for s in plan.changes if s.part == "code"] == [
+        ("create", "code"),
+        ("delete", "code"),
+    ]
+    assert stored(world) == parameters("main")
+    assert not set(parameters("main")) & set(first)
+    assert not before & set(world.made()["instances"])
+    did = [c.action for c in world.cloud.calls[begun:]]
+    assert did.index("PutParameter") < did.index("CreateLaunchTemplateVersion")
+    assert did.index("DeleteParameter") > max(n for n, a in enumerate(did) if a == "CompleteLifecycleAction")
+    assert library.plan(pair(world), world.api()).changes == ()
+    world.destroy()
+    world.gone()
+
+
+def test_a_lost_file_is_made_again(world: World, agents: Agents) -> None:
+    """A parameter that somebody deleted is the one thing that the next deploy makes."""
+    world.deploy(pair(world))
+    lost = list(parameters("main"))[1]
+    world.client("ssm").delete_parameter(Name=lost)
+    plan = world.deploy(pair(world))
+    assert [(step.verb, step.part, len(step.actions)) for step in plan.changes] == [("create", "code", 1)]
+    assert stored(world) == parameters("main")
+    (step,) = [s for s in library.plan_removal("main", world.api()).steps if s.part == "key"]
+    assert (step.title, len(step.actions)) == ("/evernat/main", 1 + len(parameters("main")))
+
+
+def test_neighbours_keep_their_files(world: World, agents: Agents) -> None:
+    """A stack whose name begins alike loses nothing."""
+    ssm = world.client("ssm")
+    theirs = [f"{folder('main-b')}/0123456789abcdef/0", "/evernat/mainly"]
+    for name in theirs:
+        ssm.put_parameter(Name=name, Type="String", Value="x")
+    world.before = world.inventory()
+    world.deploy(pair(world))
+    world.destroy()
+    world.gone()
 
 
 def test_security_group(world: World, agents: Agents) -> None:

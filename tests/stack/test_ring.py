@@ -14,7 +14,7 @@ from evernat.stack.environment import look
 from evernat.stack.errors import BadInput
 from evernat.stack.spec import Gateway
 from tests.stack.cluster import Agents
-from tests.stack.support import agent_json, pair, ring, template_of
+from tests.stack.support import PARAMETERS, agent_json, pair, ring, template_of
 from tests.stack.world import World
 
 
@@ -33,9 +33,9 @@ def test_full_life(world: World) -> None:
     made = {kind: len(things) for kind, things in world.made().items()}
     assert made == {
         "instances": 3, "interfaces": 3, "addresses": 3, "security groups": 1, "templates": 3, "groups": 3,
-        "parameters": 1, "roles": 1, "profiles": 1,
+        "parameters": PARAMETERS, "roles": 1, "profiles": 1,
     }  # fmt: skip
-    assert plan.resources == 19
+    assert plan.resources == 20
     assert agents.slots() == {"main-a": "a", "main-b": "b", "main-c": "c"}
     interfaces = {
         n["InstanceId"]: n["NetworkInterfaces"][0]["NetworkInterfaceId"] for n in agents.nodes.values()

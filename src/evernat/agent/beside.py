@@ -17,7 +17,7 @@ def unpack(folder: str, config: Config, values: dict[str, str]) -> None:
     """Write the files below `folder`. EffectError when the text is not the one the user data was made with."""
     text = "".join(values[name].partition("\n")[2] + "\n" for name in config.code)
     if hashlib.sha256(text.encode()).hexdigest()[:16] != config.code[0].split("/")[-2]:
-        raise EffectError("the agent in the parameter store is not this one: run evernat deploy")
+        raise EffectError(f"{config.code[0]} and its likes were changed: delete them, then evernat deploy")
     for part in text.split("#file ")[1:]:
         path, _, source = part.partition("\n")
         with open(os.path.join(folder, path), "w") as file:

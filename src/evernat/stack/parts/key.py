@@ -3,6 +3,8 @@ files of the agent that do not fit into user data (`bundle.beside`)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evernat.bundle import folder, parameters
 from evernat.stack import names
 from evernat.stack.context import Context
@@ -35,12 +37,13 @@ def cleanup(context: Context) -> list[Step]:
     stack = context.gateway.name
     wanted = parameters(stack)
     old = [n for n in context.found.parameters if n.startswith(f"{folder(stack)}/") and n not in wanted]
-    return [_deleted("code", tuple(old), "a newer version took their place")] if old else []
+    return [_deleted("code", folder(stack), old, "a newer version took their place")] if old else []
 
 
 def removal(found: Found) -> list[Step]:
     """Delete them all."""
-    return [_deleted("key", found.parameters)] if found.parameters else []
+    gone = found.parameters
+    return [_deleted("key", f"/evernat/{found.stack}", gone)] if gone else []
 
 
 def _put(context: Context, part: Part, name: str, value: dict[str, object]) -> Call:
@@ -53,6 +56,6 @@ def _put(context: Context, part: Part, name: str, value: dict[str, object]) -> C
     return Call("ssm", "put_parameter", params, done=("ParameterAlreadyExists",))
 
 
-def _deleted(part: Part, gone: tuple[str, ...], because: str = "") -> Step:
+def _deleted(part: Part, title: str, gone: Sequence[str], because: str = "") -> Step:
     calls = tuple(Call("ssm", "delete_parameter", {"Name": n}, done=("ParameterNotFound",)) for n in gone)
-    return Step("delete", part, gone[0].rpartition("/")[0], calls, (), because)
+    return Step("delete", part, title, calls, (), because)
