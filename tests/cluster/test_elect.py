@@ -223,6 +223,17 @@ def test_the_lock_is_taken_in_two_steps() -> None:
     assert gate.until > NOW
 
 
+def test_too_late_for_what_nobody_had_is_no_loss() -> None:
+    """Who only asked for a free address does not back off: the one that got it may need a standby at once."""
+    gate, actions = step(at(Role.CLAIMING, NOBODYS), seen(THEIRS))
+    assert (gate.role, gate.cause, gate.until, actions) == (Role.STANDBY, "i-other was faster", 0.0, [])
+
+
+def test_actions_about_one_gateway_differ() -> None:
+    """A Take whose answer never comes keeps no Drain from beginning: what is under way is told by verb too."""
+    assert len({Take("main"), Drain("main"), Point("main"), Probe("main")}) == 4
+
+
 def test_a_holder_that_is_back_keeps_it() -> None:
     """A claim ends when the holder is heard again before anything was released."""
     gate, actions = step(at(Role.CLAIMING, target="as-1"), seen(beats=heard(0.01)))
@@ -296,20 +307,21 @@ def test_a_stale_look_after_a_claim_is_not_believed() -> None:
     assert gate.record == MINE
 
 
-def test_a_handover_closes_drains_offers() -> None:
-    """The order of a handover: no client passes, then the connections are drained, then it is offered.
+def test_a_handover_ends_drains_offers() -> None:
+    """The order of a handover: no connection begins, then those there are are drained, then it is offered.
 
     So nothing begins that the other does not know, and the gap is only as long as address and routes take to move.
     """
+    ending = OPEN._replace(doubted=OPEN.open, ending=OPEN.open)
     ready = heard(ready={"main": 5.0}, holds={})
     wished = MINE._replace(handover="a:1")
     state, actions = elect.step(at(Role.HOLDING, MINE), seen(wished, loaded=OPEN, beats=ready), NOW)
     gate = state.gates["main"]
-    assert (gate.role, gate.to, actions) == (Role.HANDING, "i-other", [Prepare(CLOSED)])
+    assert (gate.role, gate.to, actions) == (Role.HANDING, "i-other", [Prepare(ending)])
     assert elect.speak(state, seen(wished, loaded=OPEN), NOW).offers == {}
-    closed = seen(wished, loaded=CLOSED, beats=ready)
-    assert elect.step(state, closed, NOW)[1] == [Drain("main")]
-    drained = closed._replace(drained=frozenset({"main"}))
+    ended = seen(wished, loaded=ending, beats=ready)
+    assert elect.step(state, ended, NOW)[1] == [Drain("main")]
+    drained = ended._replace(drained=frozenset({"main"}))
     assert elect.speak(state, drained, NOW).offers == {"main": "i-other"}
     after, _ = elect.step(state, drained._replace(records={"main": THEIRS._replace(handover="a:1")}), NOW)
     assert (after.gates["main"].role, after.gates["main"].nonce) == (Role.SYNCING, "1")

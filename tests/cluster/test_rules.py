@@ -57,13 +57,26 @@ def test_each_gateway_has_its_own_address() -> None:
 def test_resets_are_kept_from_the_clients_of_who_may_have_lost_the_address() -> None:
     """Closed or in doubt: a reset is not for the client. Clients of a gateway that is surely here get theirs."""
     guard = "ip daddr {} tcp flags rst drop"
-    home, other = guard.format("172.18.64.0/20"), guard.format("172.18.80.0/20")
+    home, other = guard.format(ADDRESSES["home"]), guard.format(ADDRESSES["next"])
     shown = loaded(render("home"))
     assert (home in shown, other in shown) == (False, True)
     doubt = Rules(frozenset({"home", "next"}), doubted=frozenset({"home"}))
     shown = loaded(table([HOME, NEXT], ADDRESSES, doubt, 4817, "lo", False))
     assert (home in shown, other in shown) == (True, False)
-    assert shown.index(home) < shown.index("ct state established")
+    assert "priority raw" in shown[: shown.index(home)].splitlines()[-2]
+
+
+@pytest.mark.packets
+def test_in_what_is_ending_nothing_begins() -> None:
+    """Of a gateway that is handed over the established flows go on, new ones of either direction do not begin."""
+    ending = frozenset({"home"})
+    rules = Rules(frozenset({"home", "next"}), TARGETS, doubted=ending, ending=ending)
+    shown = loaded(table([HOME, NEXT], ADDRESSES, rules, 4817, "lo", False))
+    for new in ("ip saddr {} ct state new accept", "ip saddr {} snat to"):
+        home, other = new.format("172.18.64.0/20"), new.format("172.18.80.0/20")
+        assert (home in shown, other in shown) == ("snat" in new, True)
+    assert "dnat to 172.18.64" not in shown
+    assert "ip saddr 172.18.64.0/20 drop" not in shown
 
 
 @pytest.mark.packets
@@ -73,7 +86,7 @@ def test_closed_lets_no_client_out() -> None:
     forward = shown[shown.index("chain forward") : shown.index("chain input")]
     assert forward.index("ip saddr 172.18.80.0/20 drop") < forward.index("established")
     assert "ip saddr 172.18.64.0/20 drop" not in forward
-    assert "172.18.128.21" not in shown
+    assert "snat to 172.18.128.21" not in shown
 
 
 @pytest.mark.packets

@@ -207,9 +207,10 @@ class Agent:
         self._thread(self._act, action)
 
     def _act(self, action: Action) -> None:
-        name, result, wait = type(action).__name__, "crashed", AGAIN
+        *asked, verb = action
+        result, wait = "crashed", AGAIN
         try:
-            self.put(self._with(getattr(self, f"_do_{name.lower()}"), *action))
+            self.put(self._with(getattr(self, f"_do_{verb}"), *asked))
             result, wait = "ok", 0.0
         except EffectError as error:
             result = str(error)
@@ -217,7 +218,7 @@ class Agent:
             self.ended.append((action, time.monotonic() + wait))
             self.ring()
             if self.said.get(action) != result:
-                log("action", action=name, asked=tuple(action), outcome=result)
+                log("action", action=verb, asked=asked, outcome=result)
             self.said[action] = result
 
     def _thread(self, run: Callable[..., None], *arguments: object) -> None:
@@ -230,7 +231,7 @@ class Agent:
     def _own(self, name: str) -> str:
         return elect.address(self.state, self.state.gates[name], self.seen)
 
-    # Looks and actions (`_do_` and the action's name): each gives what it changes of what is seen.
+    # Looks and actions (`_do_` and the action's verb): each gives what it changes of what is seen.
 
     def _look_faults(self, cloud: Cloud) -> Found:
         wrong = self.nft.tools()

@@ -28,7 +28,7 @@ class Role(Enum):
         "taking"  # the address is ours by AWS's record; routes follow, nothing is forwarded before the proof
     )
     HOLDING = "holding"
-    HANDING = "handing"  # closed and drained, offered to another node
+    HANDING = "handing"  # nothing new begins here; when drained it is offered to another node
 
 
 class Gateway(NamedTuple):
@@ -108,7 +108,7 @@ class Beat(NamedTuple):
     at: float
     holds: Mapping[str, str] = NOTHING  # gateway -> generation, "" when it is claimed
     ready: Mapping[str, float] = MappingProxyType({})  # gateway it could take at once -> for how many seconds
-    offers: Mapping[str, str] = NOTHING  # gateway -> the instance it is offered to, closed and drained
+    offers: Mapping[str, str] = NOTHING  # gateway -> the instance it is offered to, drained
     draining: bool = False  # it is about to go: offer it nothing
 
 
@@ -122,13 +122,14 @@ class Route(NamedTuple):
 class Rules(NamedTuple):
     """What the kernel should know: the gateways whose clients may pass, where dynamic forwards lead, who may beat.
 
-    `doubted` are those that another node may be taking.
+    `doubted` are those that another node may be taking, `ending` those in which no connection may begin.
     """
 
     open: frozenset[str] = frozenset()
     targets: frozenset[tuple[str, str]] = frozenset()
     members: frozenset[str] = frozenset()
     doubted: frozenset[str] = frozenset()
+    ending: frozenset[str] = frozenset()
 
 
 class Seen(NamedTuple):
@@ -188,16 +189,21 @@ class State(NamedTuple):
     leaving: float = 0.0  # since when it is being stopped
 
 
+# What a node may do. `verb` keeps two actions about one gateway apart: tuples of different types may be equal.
+
+
 class Probe(NamedTuple):
     """Ask a silent peer for an immediate answer."""
 
     instance: str
+    verb: str = "probe"
 
 
 class Prepare(NamedTuple):
     """Make the kernel route and translate by these rules; turn the source/destination check off if it is on."""
 
     rules: Rules
+    verb: str = "prepare"
 
 
 class Release(NamedTuple):
@@ -205,34 +211,41 @@ class Release(NamedTuple):
 
     gateway: str
     association: str
+    verb: str = "release"
 
 
 class Take(NamedTuple):
     """Associate the address with us; refused when it has an association. Success is a Record of ours."""
 
     gateway: str
+    verb: str = "take"
 
 
 class Point(NamedTuple):
     """Lead a table's default route to us. Success is a Route."""
 
     table: str
+    verb: str = "point"
 
 
 class Drain(NamedTuple):
     """Wait until the standby has every connection (`Seen.drained`)."""
 
     gateway: str
+    verb: str = "drain"
 
 
 class Complete(NamedTuple):
     """Answer the launch hook: CONTINUE or ABANDON."""
 
     result: str
+    verb: str = "complete"
 
 
 class Leave(NamedTuple):
     """End the process."""
+
+    verb: str = "leave"
 
 
 Action = Union[Probe, Prepare, Release, Take, Point, Drain, Complete, Leave]

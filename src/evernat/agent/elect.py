@@ -125,7 +125,7 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
         if able and gate.record and now - gate.record.at < REACH:
             ready[name] = now - gate.since
         if gate.role is HANDING and (
-            now - gate.since >= DRAIN or (name in seen.drained and _closed(name, seen))
+            now - gate.since >= DRAIN or (name in seen.drained and _ending(name, seen))
         ):
             offers[name] = gate.to
     return Beat(seen.me, state.config.slot, now, holds, ready, offers, bool(seen.notice))
@@ -153,28 +153,34 @@ def rules(state: State, seen: Seen, now: float) -> Rules:
     """What the kernel should know.
 
     A gateway found here at the start is open. One that was taken opens after the proof: before AWS has moved the
-    address, the far end would see another one, and reset the connection.
+    address, the far end would see another one, and reset the connection. One that is handed over goes on with what
+    the other node knows, so that the gap begins when the address goes and not before.
     """
     opened = frozenset(
         name
         for name, gate in state.gates.items()
-        if gate.role is HOLDING or (gate.role in (STARTING, TAKING) and not gate.taken and _mine(gate, seen))
+        if gate.role in (HOLDING, HANDING)
+        or (gate.role in (STARTING, TAKING) and not gate.taken and _mine(gate, seen))
     )
     others = frozenset(m.address for m in seen.members.values() if m.instance != seen.me and m.state in ALIVE)
     doubted = frozenset(name for name, gate in state.gates.items() if doubtful(gate, seen, now))
-    return Rules(opened, frozenset(seen.targets.items()), others, doubted)
+    ending = frozenset(name for name, gate in state.gates.items() if gate.role is HANDING)
+    return Rules(opened, frozenset(seen.targets.items()), others, doubted, ending)
 
 
 def doubtful(gate: Gate, seen: Seen, now: float) -> bool:
-    """Whether another may be taking what we hold: a peer says that it claims, or fell silent a moment ago.
+    """Whether another may be taking what we hold: we gave it away, a peer claims it, or fell silent a moment ago.
 
     Without its address a node's packets leave with another one, and the far end answers them with resets.
     """
     name, places = gate.config.name, (gate.config.home, gate.config.standby)
-    return gate.role is HOLDING and any(
-        b.holds.get(name) == "" if now - b.at < SILENT else now - b.at < STALE
-        for b in seen.beats.values()
-        if b.slot in places
+    return gate.role is HANDING or (
+        gate.role is HOLDING
+        and any(
+            b.holds.get(name) == "" if now - b.at < SILENT else now - b.at < STALE
+            for b in seen.beats.values()
+            if b.slot in places
+        )
     )
 
 
@@ -187,13 +193,13 @@ def proven(gate: Gate, seen: Seen) -> bool:
 def moving(gate: Gate, seen: Seen, now: float) -> bool:
     """Whether the address may be landing here or leaving: connections through it die."""
     landing = gate.role is CLAIMING and bool(gate.record and not gate.record.association)
-    return landing or gate.role in (TAKING, HANDING) or doubtful(gate, seen, now)
+    return landing or gate.role is TAKING or doubtful(gate, seen, now)
 
 
 def looks(state: State, seen: Seen, now: float) -> dict[str, float]:
     """Seconds between two looks at each fact."""
     fast = any(
-        gate.role in (STARTING, CLAIMING, TAKING, HANDING)
+        gate.role in (STARTING, CLAIMING, TAKING)
         or SILENT < _silence(gate, seen, now) < STALE
         or doubtful(gate, seen, now)
         for gate in state.gates.values()
@@ -229,11 +235,9 @@ def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
         return kept if gate.role is HOLDING else gate
     if gate.role is TAKING and old.role is CLAIMING:
         return gate._replace(taken=old.since, why=gate.cause)
-    if (
-        old.role in (CLAIMING, TAKING, HOLDING)
-        and record.association not in ("", gate.target)
-        and not _mine(gate, seen)
-    ):
+    # Who came too late for what nobody had did no harm, and may be needed at once.
+    lost = old.role in (TAKING, HOLDING) or (old.role is CLAIMING and gate.target)
+    if lost and record.association not in ("", gate.target) and not _mine(gate, seen):
         losses = gate.losses + 1 if now - gate.until < QUIET else 1
         return gate._replace(losses=losses, until=now + min(2.0**losses, LONGEST))
     return gate
@@ -243,8 +247,8 @@ def _mine(gate: Gate, seen: Seen) -> bool:
     return bool(gate.record and gate.record.interface == seen.interface)
 
 
-def _closed(name: str, seen: Seen) -> bool:
-    return bool(seen.loaded and name not in seen.loaded.open)
+def _ending(name: str, seen: Seen) -> bool:
+    return bool(seen.loaded and name in seen.loaded.ending)
 
 
 def _holder(gate: Gate, seen: Seen) -> Optional[Beat]:
@@ -436,7 +440,7 @@ def _asks(gate: Gate, record: Record, seen: Seen, now: float) -> list[Action]:
         return [Take(name)]
     if role is CLAIMING and record.association == gate.target:
         return [Release(name, record.association)]
-    if role is HANDING and name not in seen.drained and _closed(name, seen):
+    if role is HANDING and name not in seen.drained and _ending(name, seen):
         return [Drain(name)]
     if role in (TAKING, HOLDING) and _mine(gate, seen):
         return [Point(table) for table in gate.config.tables if _astray(gate, record, table, seen)]

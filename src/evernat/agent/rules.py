@@ -1,11 +1,12 @@
 """The nftables text of a cluster node: one table of our own, pure. See `ruleset` for what gets a reset, and why.
 
 A gateway that is closed lets no client out, not even in an established flow: the address is elsewhere, or not yet
-here, and the far end would reset a connection that comes from another one. The table is always loaded whole, since
-that empties the flowtable, which packets would else pass the rules by.
+here, and the far end would reset a connection that comes from another one. One that is ending lets no connection
+begin. The table is always loaded whole, since that empties the flowtable, which packets would else pass the rules by.
 
-While another node may have the address, resets from outside are kept from the clients: they answer packets that left
-here with another address. The connection itself goes on elsewhere; a true reset comes again with the next packet.
+While another node may have the address, resets from outside go unheard: they answer packets that left here with
+another address. The connection itself goes on elsewhere; a true reset comes again with the next packet. They are
+dropped before conntrack sees them, or the copy of the connection would be closed too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ table ip evernat
 delete table ip evernat
 table ip evernat {
   %(flowtable)s
+  chain early {
+    type filter hook prerouting priority raw;
+    %(unheard)s
+  }
   chain prerouting {
     type nat hook prerouting priority dstnat;
     %(dnat)s
@@ -57,17 +62,19 @@ def table(
     flowtable: bool,
 ) -> str:
     """The whole table, for one transaction. `addresses`: gateway -> the private address that stands for it here."""
-    targets, dnat, snat, opened, closed, clients = dict(rules.targets), [], [], [], [], []
+    targets, unheard, dnat, snat, opened, closed, clients = dict(rules.targets), [], [], [], [], [], []
     for g in gateways:
         source = f"ip saddr {_set(g.clients)}"
         clients.append(f"{source} accept")
-        if g.name in rules.doubted or g.name not in rules.open:
-            closed.append(f"ip daddr {_set(g.clients)} tcp flags rst drop")
+        if addresses[g.name] and (g.name in rules.doubted or g.name not in rules.open):
+            unheard.append(f"ip daddr {addresses[g.name]} tcp flags rst drop")
         if g.name not in rules.open:
             closed.append(f"{source} drop")
             continue
         snat.append(f"{source} snat to {addresses[g.name]}")
         opened.append(f"{source} meta l4proto tcp ct state invalid reject with tcp reset")
+        if g.name in rules.ending:
+            continue
         opened.append(f"{source} ct state new accept")
         for f in g.forwards:
             target = targets.get(f.target, "") if f.dynamic else f.target
@@ -89,6 +96,7 @@ def table(
         f"{sync} drop",
     ]
     texts = {
+        "unheard": unheard,
         "dnat": dnat,
         "snat": snat,
         "opened": opened,

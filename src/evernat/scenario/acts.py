@@ -62,7 +62,7 @@ def _write(
 
     def ask() -> None:
         if node.process == process:
-            world.call(node, call or type(action).__name__.lower(), effect, answer)
+            world.call(node, call or action.verb, effect, answer)
 
     def answer(result: Any) -> None:
         nonlocal tries

@@ -20,6 +20,7 @@ class Nft:
 
     def __init__(self) -> None:
         self.note = ""  # why there is no flowtable
+        self._fast = True
         self._listing: Optional[str] = ""  # None: as the kernel lists it next
         self._installer: subprocess.Popen[bytes] | None = None
 
@@ -41,13 +42,14 @@ class Nft:
         return [] if self._listing and found == self._listing else ["no nftables table"]
 
     def load(self, table: Callable[[bool], str]) -> None:
-        """The whole table in one transaction, without a flowtable if the kernel has none."""
-        self.note = ""
+        """The whole table in one transaction, without a flowtable if the kernel has none: that is asked once."""
         try:
-            self.change(table(True))
+            self.change(table(self._fast))
         except EffectError as error:
-            self.note = f"no flowtable: {str(error).splitlines()[0]}"
+            if not self._fast:
+                raise
             self.change(table(False))
+            self._fast, self.note = False, f"no flowtable: {str(error).splitlines()[0]}"
 
     def change(self, text: str) -> None:
         """One transaction."""
