@@ -213,10 +213,14 @@ def test_a_holder_in_doubt_keeps_resets_from_clients() -> None:
 
 
 def test_the_lock_is_taken_in_two_steps() -> None:
-    """A claim releases the generation it set out to end and no other, then takes what is nobody's."""
+    """A claim releases the generation it set out to end and no other, then takes what is nobody's, routes and all."""
     claiming = at(Role.CLAIMING, target="as-1")
     assert step(claiming, seen(beats=heard(20)))[1] == [Release("main", "as-1")]
-    assert step(claiming, seen(NOBODYS, beats=heard(20)))[1] == [Take("main")]
+    assert step(claiming, seen(NOBODYS, beats=heard(20)))[1] == [
+        Take("main"),
+        Point("rtb-1", ""),
+        Point("rtb-2", ""),
+    ]
     other = THEIRS._replace(association="as-2", instance="i-third", interface="eni-third")
     gate, actions = step(claiming, seen(other, beats=heard(20)))
     assert (gate.role, actions) == (Role.STANDBY, [])
@@ -231,7 +235,7 @@ def test_too_late_for_what_nobody_had_is_no_loss() -> None:
 
 def test_actions_about_one_gateway_differ() -> None:
     """A Take whose answer never comes keeps no Drain from beginning: what is under way is told by verb too."""
-    assert len({Take("main"), Drain("main"), Point("main"), Probe("main")}) == 4
+    assert len({Take("main"), Drain("main"), Complete("main"), Probe("main")}) == 4
 
 
 def test_a_holder_that_is_back_keeps_it() -> None:
@@ -241,10 +245,10 @@ def test_a_holder_that_is_back_keeps_it() -> None:
 
 
 def test_routes_follow_the_lock() -> None:
-    """All tables are pointed here at once when the address is ours; none before."""
+    """All tables are pointed here at once when the address is ours, and again if that was asked before."""
     gate, actions = step(at(Role.CLAIMING, target="as-1"), seen(MINE))
     assert gate.role is Role.TAKING
-    assert actions == [Point("rtb-1"), Point("rtb-2")]
+    assert actions == [Point("rtb-1", "as-me"), Point("rtb-2", "as-me")]
 
 
 def test_nothing_leaves_before_the_proof() -> None:
@@ -404,7 +408,7 @@ def test_the_hook_is_answered_when_the_node_is_of_use() -> None:
 def test_what_is_under_way_is_not_asked_again() -> None:
     """An action that is busy is left out."""
     busy = seen(NOBODYS, beats=heard(20), busy=frozenset({Take("main")}))
-    assert step(at(Role.CLAIMING, target="as-1"), busy)[1] == []
+    assert step(at(Role.CLAIMING), busy)[1] == []
 
 
 def test_a_route_that_went_elsewhere_is_led_back_if_the_address_is_ours() -> None:
@@ -413,4 +417,4 @@ def test_a_route_that_went_elsewhere_is_led_back_if_the_address_is_ours() -> Non
     holding = at(Role.HOLDING, MINE, taken=NOW - 50)
     assert step(holding, seen(MINE, loaded=OPEN, routes=away))[1] == []
     confirmed = seen(MINE._replace(at=NOW + 2), loaded=OPEN, routes=away)
-    assert step(holding, confirmed)[1] == [Point("rtb-2")]
+    assert step(holding, confirmed)[1] == [Point("rtb-2", "as-me")]

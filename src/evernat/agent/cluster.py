@@ -337,7 +337,7 @@ class Agent:
             }
         }
 
-    def _do_point(self, cloud: Cloud, table: str) -> Found:
+    def _do_point(self, cloud: Cloud, table: str, association: str) -> Found:
         cloud.point(table, self.seen.interface)
         return {"routes": {table: Route(True, time.monotonic())}}
 

@@ -222,9 +222,10 @@ class Take(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Lead a table's default route to us. Success is a Route."""
+    """Lead a table's default route to us, since we have this generation or ("") are about to. Success is a Route."""
 
     table: str
+    association: str
     verb: str = "point"
 
 

@@ -436,23 +436,24 @@ def _asks(gate: Gate, record: Record, seen: Seen, now: float) -> list[Action]:
     name, role = gate.config.name, gate.role
     if role is STANDBY and SILENT <= _silence(gate, seen, now) < WATCH:
         return [Probe(record.instance)]
-    if role is CLAIMING and not record.association:
-        return [Take(name)]
-    if role is CLAIMING and record.association == gate.target:
-        return [Release(name, record.association)]
+    if role is CLAIMING and record.association:
+        return [Release(name, record.association)] if record.association == gate.target else []
+    tables = [table for table in gate.config.tables if _astray(gate, table, seen)]
+    points: list[Action] = [Point(table, record.association) for table in tables]
+    if role is CLAIMING:
+        # Who ended the association leads the routes here at the same time: each call may take AWS seconds.
+        return [Take(name), *(points if gate.target else [])]
     if role is HANDING and name not in seen.drained and _ending(name, seen):
         return [Drain(name)]
-    if role in (TAKING, HOLDING) and _mine(gate, seen):
-        return [Point(table) for table in gate.config.tables if _astray(gate, record, table, seen)]
-    return []
+    return points if role in (TAKING, HOLDING) and _mine(gate, seen) else []
 
 
-def _astray(gate: Gate, record: Record, table: str, seen: Seen) -> bool:
-    """Whether a table has to be led here: all after a claim; later one that went elsewhere, if the address did not."""
-    route = seen.routes.get(table)
-    if not route:
-        return gate.taken > 0
-    return route.at < gate.taken or (not route.here and record.at >= route.at)
+def _astray(gate: Gate, table: str, seen: Seen) -> bool:
+    """Whether a table has to be led here: all for a claim; later one that went elsewhere, if the address did not."""
+    route, claimed = seen.routes.get(table), gate.since if gate.role is CLAIMING else gate.taken
+    if not route or not gate.record:
+        return claimed > 0
+    return route.at < claimed or (not route.here and gate.record.at >= route.at)
 
 
 def _settled(gate: Gate, seen: Seen) -> bool:
