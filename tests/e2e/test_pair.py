@@ -127,6 +127,19 @@ def test_stalled_standby(pair: Cluster) -> None:
     assert gateway(pair)["holder"] == before["holder"]
 
 
+def test_stopped_machine(pair: Cluster) -> None:
+    """A standby to which nothing came while it stood still takes the silence for its own."""
+    before = gateway(pair)
+    begun = time.time()
+    pair.lab.stall(before["standby"], 1.5)
+    pair.lab.kill(before["standby"], "partition")
+    time.sleep(1.8)  # it is awake again, and has heard nothing yet
+    pair.lab.mend(before["standby"])
+    time.sleep(2.0)
+    assert pair.associations(begun) == []
+    assert gateway(pair)["holder"] == before["holder"]
+
+
 FORGE = """
 import os, socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
