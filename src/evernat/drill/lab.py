@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evernat.drill.watch import Outage
+from evernat.lab import checks
+from evernat.lab.checks import until
 from evernat.lab.client import KILL_WAYS, Lab
 from evernat.lab.load import KINDS, Host, Load, server
 from evernat.lab.probing import Watched, watching
@@ -17,6 +19,12 @@ from evernat.stack.errors import StackError
 
 BEFORE, AFTER = 1.0, 2.0
 """Seconds of quiet before the break and after all is well again, so that a picture has both."""
+
+LONGEST = 30.0
+"""Seconds to wait for packets once the API shows all of it."""
+
+REPEAT = 1.2
+"""What TCP repeats comes the later the longer nothing got through: it waits up to that part of it once more."""
 
 MOVES = ("DisassociateAddress", "AssociateAddress")
 
@@ -63,8 +71,10 @@ def measuring(lab: Lab, host: str, connections: int) -> Iterator[Seen]:
         with watching(lab, host) as packets:
             seen = Seen(packets)
             time.sleep(BEFORE)
+            begun = time.monotonic()
             yield seen
-            time.sleep(AFTER)
+            until(lambda: checks.udp(lab, host).ok, LONGEST)  # AWS shows a change before packets follow it
+            time.sleep(AFTER + REPEAT * (time.monotonic() - begun))
         if load:
             found = load.check()
             seen.connections = {

@@ -189,13 +189,17 @@ class Running:
         return Answer(self.variables())
 
     def variables(self) -> dict[str, str]:
-        """Variables for any AWS client. The lab's user may do everything and signatures are not checked."""
+        """Variables for any AWS client, and the lab's name for our own commands.
+
+        The lab's user may do everything, and signatures are not checked.
+        """
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": "lab",
             "AWS_SECRET_ACCESS_KEY": "lab",
+            "EVERNAT_LAB": self.name,
         }
 
     def _instance(self, node: str) -> Instance:
