@@ -66,7 +66,7 @@ def test_named_one_by_one(action: str, arn: str, other: str) -> None:
 
 
 def test_parameters_are_only_read() -> None:
-    """A node reads what its settings name, by that one call, and neither other parameters nor changes any."""
+    """A node reads what its settings name, by that one call, and neither other parameters nor changes those."""
     named = [Resource(f"{SSM}{name}") for name in ("/evernat/main/key", *parameters("main"))]
     for each in named:
         assert allowed("ssm:GetParameters", each)
@@ -74,6 +74,16 @@ def test_parameters_are_only_read() -> None:
             assert not allowed(f"ssm:{what}", each)
     for name in ("/evernat/main/other", "/evernat/main", "/evernat/main/agents/x", "/key"):
         assert not allowed("ssm:GetParameters", Resource(f"{SSM}{name}"))
+
+
+def test_reports() -> None:
+    """A node writes what it tells of a gateway of the stack, and no other parameter."""
+    for gateway in ("main-a", "main-b"):
+        report = Resource(f"{SSM}/evernat/main/report/{gateway}")
+        assert allowed("ssm:PutParameter", report)
+        assert not allowed("ssm:DeleteParameter", report)
+    for name in ("main/report/main-c", "main/report/main-a/x", "main/report", "other/report/main-a"):
+        assert not allowed("ssm:PutParameter", Resource(f"{SSM}/evernat/{name}"))
 
 
 def test_reading_is_bound_to_the_region() -> None:
@@ -86,7 +96,7 @@ def test_reading_is_bound_to_the_region() -> None:
 def test_nothing_else() -> None:
     """No wildcard in any action, no tags, no other services; without tables nothing about routes."""
     actions = [action for statement in POLICY["Statement"] for action in statement["Action"]]
-    assert len(actions) == len(set(actions)) == 11
+    assert len(actions) == len(set(actions)) == 12
     assert not [a for a in actions if "*" in a or "Tag" in a]
     bare = cluster_policy(
         "aws-cn",

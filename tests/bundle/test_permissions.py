@@ -32,6 +32,7 @@ CLUSTER = cluster_policy(
     key_parameter="/evernat/main/key",
 )
 VERBS = (
+    "Put",
     "Describe",
     "Attach",
     "Detach",

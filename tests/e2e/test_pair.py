@@ -81,6 +81,25 @@ def test_failover(pair: Cluster) -> None:
     assert gateway(pair)["holder"] == before["standby"]
 
 
+def test_report(pair: Cluster) -> None:
+    """`status` knows from the holder why it has the gateway, who stands by for it, and that the copies are whole."""
+    before = gateway(pair)
+    pair.evernat("failover", "main")
+
+    def told() -> dict[str, Any] | None:
+        report = gateway(pair)["report"]
+        return dict(report) if report and (report["sync"] or {}).get("synced") else None
+
+    report = until(told, 15)
+    assert report, pair.gateways()
+    assert report["standby"] == [before["holder"]]
+    assert report["why"] == f"offered by {before['holder']}"
+    assert report["taken"] <= report["since"]
+    assert not report["stale"]
+    calls = [c for c in pair.lab.call("calls") if c["action"] == "PutParameter" and c["principal"] != "user"]
+    assert not [c for c in calls if c["error"]]
+
+
 def test_partition(pair: Cluster) -> None:
     """Nodes that do not hear each other change the owner once at most, and never both hold."""
     node = gateway(pair)["standby"]

@@ -8,6 +8,7 @@ die without a word, and only a fresh one finds out.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from . import elect, rules, status
+from . import cluster_report, elect, rules, status
 from .beat import Wire
 from .cluster_model import Action, Beat, Config, Gate, Leave, Probe, Record, Route, Rules, Seen
 from .common import Host, Proof
@@ -37,6 +38,7 @@ AGAIN = 0.5  # seconds until a failed action may be tried again
 AT_ONCE = 6  # looks at one fact under way,
 HANGS = 1.0  # not counting those that began so long ago: their connection died as an address moved
 MOST = 40  # but these too
+OWN = {"sync": 0.2, "report": 5.0}  # seconds between two rounds of what no decision waits for
 
 Found = dict[str, Any]
 """Fields of `Seen`; of records, routes and proofs what is newer than the known."""
@@ -59,6 +61,7 @@ class Agent:
         self.peers, self.nft = Peers(config.port), Nft()
         self.sync = SyncProcess(key, config.port, host.instance, log)
         self.copies: Mapping[str, Any] = {}
+        self.told: dict[str, cluster_report.Told] = {}
         self.clouds: list[Cloud] = []
         self.results: deque[Found] = deque()
         self.ended: deque[tuple[Action, float]] = deque()
@@ -159,7 +162,7 @@ class Agent:
                 self.peers.send(self.wire.seal(beat, self.wire.echo(member.instance)), member.address)
 
     def _look(self, now: float, changed: bool) -> None:
-        for fact, period in {**elect.looks(self.state, self.seen, now), "sync": 0.2}.items():
+        for fact, period in {**elect.looks(self.state, self.seen, now), **OWN}.items():
             since = now - self.times.get(fact, -1e9)
             running = self.running.setdefault(fact, [])
             young = sum(now - began < HANGS for began in running)
@@ -292,6 +295,16 @@ class Agent:
         synced = frozenset(n for n, c in self.copies.items() if c["role"] == "follow" and c["synced"])
         return {"synced": synced}
 
+    def _look_report(self, cloud: Cloud) -> Found:
+        """Learns nothing: tells of what we hold those who reach AWS's API only."""
+        now = time.monotonic()
+        for name, told in cluster_report.due(self.state, self.seen, self.copies, self.told, now).items():
+            self.told[name] = told  # whatever comes of it: the next one is soon enough
+            report = self.report(now)
+            text = json.dumps({**report["gateways"][name], "at": report["at"]})
+            cloud.put(cluster_report.parameter(self.config.stack, name), text)
+        return {}
+
     def _partner(self, gate: Gate) -> str:
         """With whom connections are exchanged."""
         if gate.role is elect.HANDING:
@@ -351,36 +364,9 @@ class Agent:
 
     def report(self, now: float) -> Found:
         """The status as plain values."""
-        gates, seen, wall = self.state.gates, self.seen, time.time() - now
-        roles = sorted({gate.role.value for gate in gates.values()} - {"standby"}) or ["standby"]
         return {
-            "version": self.config.version,
-            "stack": self.config.stack,
-            "instance": seen.me,
-            "slot": self.config.slot,
-            "role": next((role for role in roles if role != "holding"), roles[0]),
-            "at": status.moment(time.time()),
-            "gateways": {
-                name: {
-                    "role": gate.role.value,
-                    "cause": gate.cause,
-                    "since": status.moment(wall + gate.since),
-                    "holder": gate.record and gate.record.instance,
-                    "public_address": gate.record and gate.record.public,
-                    "private_address": self._own(name),
-                    "standby": [b.instance for b in elect.peers(gate, seen, now) if name in b.ready],
-                    "proven": elect.proven(gate, seen),
-                    "taken": gate.taken and status.moment(wall + gate.taken),
-                    "why": gate.why,
-                    "sync": self.copies.get(name),
-                }
-                for name, gate in gates.items()
-            },
-            "peers": {name: round(now - beat.at, 2) for name, beat in seen.beats.items()},
+            **cluster_report.report(self.state, self.seen, self.copies, now, time.time()),
             "refused": self.wire.counts,
-            "faults": seen.faults,
-            "hook": seen.hook,
-            "notice": seen.notice,
             "unknown": self.unknown,
             "notes": self.notes,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evernat.agent.cluster_report import parameter as place
 from evernat.bundle.beside import folder
 
 
@@ -90,6 +91,11 @@ def cluster_policy(
             "ReadParameters",
             ["ssm:GetParameters"],
             [f"{parameter}{key_parameter}", f"{parameter}{folder(stack)}/*"],
+        ),
+        _statement(
+            "Report",
+            ["ssm:PutParameter"],
+            [f"{parameter}{place(stack, gateway)}" for gateway in gateways],
         ),
         _statement(
             "AnswerLaunchHook",

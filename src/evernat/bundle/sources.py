@@ -24,7 +24,15 @@ ONLY = {
         *("effects/ec2.py", "effects/link.py"),
     },
     "address": {
-        *("beat.py", "beside.py", "cluster.py", "cluster_model.py", "elect.py", "rules.py"),
+        *(
+            "beat.py",
+            "beside.py",
+            "cluster.py",
+            "cluster_model.py",
+            "cluster_report.py",
+            "elect.py",
+            "rules.py",
+        ),
         *("flows.py", "flowsync.py", "sync.py", "syncwire.py"),
         *("effects/address.py", "effects/conntrack.py", "effects/peer.py"),
     },
@@ -32,7 +40,10 @@ ONLY = {
 """Files that only one identity needs."""
 
 
-BESIDE = {"effects/conntrack.py", "elect.py", "flows.py", "flowsync.py", "syncwire.py"}
+BESIDE = {
+    *("cluster_report.py", "effects/conntrack.py", "elect.py"),
+    *("flows.py", "flowsync.py", "syncwire.py"),
+}
 """Files of the address identity that do not fit into user data; `bundle.beside` says how they travel."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from evernat.cli import common
+from evernat.stack.reports import Report
 from evernat.stack.status import GatewayStatus, Status
 from evernat.stack.status import status as look
 
@@ -44,6 +45,8 @@ def _text(now: Status) -> None:
     out.print(f"stack [bold]{now.stack}[/]  {now.region}  {now.vpc_id}  {now.topology}")
     for gateway in now.gateways:
         out.print(_gateway(gateway, ring=len(now.gateways) > 1))
+        if gateway.holder and gateway.home_slot:
+            out.print("          " + _report(gateway))
     for route in now.routes:
         gateway_name = f"  [dim]{route.gateway}[/]" if len(now.gateways) > 1 and route.gateway else ""
         out.print(
@@ -84,3 +87,32 @@ def _gateway(gateway: GatewayStatus, *, ring: bool) -> str:
         f"gateway   {_coloured(gateway.state)}  {gateway.name}  [bold]{address}[/]  "
         f"holder {holder}{away}{standby}{why}"
     )
+
+
+def _report(gateway: GatewayStatus) -> str:
+    """What the holder told, in one line."""
+    report = gateway.report
+    if report is None:
+        return "[dim]the holder has not reported yet[/]"
+    parts = [f"held since {report.since}"]
+    if report.taken:
+        parts.append(f"taken {report.taken}: {escape(report.why)}")
+    if gateway.standby_slot:
+        parts.append(_sync(report))
+    age = f"reported {_duration(report.age)} ago"
+    if report.stale:
+        age = f"[yellow]{age}: no way to the API, or its agent does not run[/]"
+    return "  ".join([*parts, f"[dim]{age}[/]"])
+
+
+def _sync(report: Report) -> str:
+    sync = report.sync
+    if not report.standby:
+        return "[yellow]hears no standby that is ready[/]"
+    if sync is None or not sync.synced:
+        return "[yellow]connections are being copied[/]"
+    return f"[green]in sync[/], {sync.entries} connections, lag {sync.lag_ms:.1f} ms"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

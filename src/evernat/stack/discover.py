@@ -51,7 +51,7 @@ def discover(
         profile=lambda: _profile(api, names.role_name(stack, api.region)),
         templates=lambda: _templates(api, stack),
         listed=lambda: discover_groups(api, stack, hooks=True),
-        parameters=lambda: _parameters(api, stack) if parameters else (),
+        parameters=lambda: _parameters(api, stack) if parameters else {},
         nodes=lambda: discover_nodes(api, stack),
         tables=lambda: _tables(api, stack, vpc_id),
     )
@@ -63,6 +63,8 @@ def discover(
         own = {g.vpc_id for g in groups if g.tags.get(names.STACK_TAG) == stack}
         for vpc in {i.vpc_id for i in interfaces} | own:
             tables |= route_tables(api, [{"Name": "vpc-id", "Values": [vpc]}])
+    texts: dict[str, str] = seen["parameters"]
+    reports = names.report_parameter(stack, "")
     tagged = [a for a in seen["addresses"] if a.tags.get(names.STACK_TAG) == stack]
     return Found(
         stack=stack,
@@ -74,7 +76,8 @@ def discover(
         profile=seen["profile"],
         templates=seen["templates"],
         groups=seen["listed"],
-        parameters=seen["parameters"],
+        parameters=tuple(sorted(texts)),
+        reports={n.removeprefix(reports): text for n, text in texts.items() if n.startswith(reports)},
         nodes=tuple(seen["nodes"]),
         route_tables=tuple(tables[key] for key in sorted(tables)),
     )
@@ -227,10 +230,10 @@ def _profile(api: Api, name: str) -> InstanceProfile | None:
     )
 
 
-def _parameters(api: Api, stack: str) -> tuple[str, ...]:
-    """Names of the parameters. The key is not asked for in clear text: nobody but the nodes needs it."""
+def _parameters(api: Api, stack: str) -> dict[str, str]:
+    """Parameters by name. The key is not asked for in clear text: nobody but the nodes needs it."""
     found = api.pages("ssm", "get_parameters_by_path", "Parameters", Path=f"/evernat/{stack}", Recursive=True)
-    return tuple(sorted(p["Name"] for p in found))
+    return {p["Name"]: p["Value"] for p in found}
 
 
 def _templates(api: Api, stack: str) -> dict[str, Template]:

@@ -207,7 +207,9 @@ class Found:
     groups: Mapping[str, Group] = field(default_factory=dict)
     """By name, likewise."""
     parameters: tuple[str, ...] = ()
-    """Names of the stack's SSM parameters: the members' shared key, and files of the agent."""
+    """Names of the stack's SSM parameters: the members' shared key, files of the agent, and reports."""
+    reports: Mapping[str, str] = field(default_factory=dict)
+    """By gateway: the text in which its holder last told of it."""
     borrowed: tuple[Address, ...] = ()
     """Elastic IPs of the user's that serve as a gateway's."""
     nodes: tuple[Node, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from evernat.agent import cluster_report
+
 Part = Literal[
     "security-group",
     "interface",
@@ -18,6 +20,7 @@ Part = Literal[
     "route",
     "key",
     "code",
+    "report",
 ]
 
 STACK_TAG = "evernat:stack"
@@ -68,6 +71,11 @@ def group_names(stack: str) -> list[str]:
 def key_parameter(stack: str) -> str:
     """The SSM parameter with the key by which members know each other's messages."""
     return f"/evernat/{stack}/key"
+
+
+def report_parameter(stack: str, gateway: str) -> str:
+    """The SSM parameter in which the holder of a gateway tells of it."""
+    return cluster_report.parameter(stack, gateway)
 
 
 def role_name(stack: str, region: str) -> str:

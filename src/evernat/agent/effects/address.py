@@ -18,12 +18,20 @@ class Cloud(Api):
 
     def parameters(self, names: list[str]) -> dict[str, str]:
         """The text of each; at most ten (Systems Manager API reference, GetParameters)."""
-        asked = json.dumps({"Names": names, "WithDecryption": True})
-        status, answer = self._post("ssm", "GetParameters", asked, "AmazonSSM.GetParameters", renew=True)
-        found = json.loads(answer) if status == 200 else {}
-        if status != 200 or found["InvalidParameters"]:
-            raise UnansweredError(f"GetParameters: {answer[-200:]}")
+        found = json.loads(self._parameter("GetParameters", {"Names": names, "WithDecryption": True}))
+        if found["InvalidParameters"]:
+            raise UnansweredError(f"GetParameters: {found['InvalidParameters']}")
         return {item["Name"]: item["Value"] for item in found["Parameters"]}
+
+    def put(self, name: str, value: str) -> None:
+        """Store a text, over the last one."""
+        self._parameter("PutParameter", {"Name": name, "Value": value, "Type": "String", "Overwrite": True})
+
+    def _parameter(self, action: str, asked: dict[str, object]) -> str:
+        status, answer = self._post("ssm", action, json.dumps(asked), f"AmazonSSM.{action}", renew=True)
+        if status != 200:
+            raise UnansweredError(f"{action}: {answer[-200:]}")
+        return answer
 
     def records(self, config: Config) -> dict[str, Record]:
         """Who has which gateway."""

@@ -1,5 +1,5 @@
-"""SSM parameters that only nodes of the stack may read: the key by which members know each other's messages, and the
-files of the agent that do not fit into user data (`bundle.beside`)."""
+"""SSM parameters: the key by which members know each other's messages, the files of the agent that do not fit into user
+data (`bundle.beside`), and the reports of gateways' holders, which nodes make themselves."""
 
 from __future__ import annotations
 
@@ -33,16 +33,22 @@ def steps(context: Context) -> list[Step]:
 
 
 def cleanup(context: Context) -> list[Step]:
-    """Delete files of former versions, once no node is made of them any more."""
-    stack = context.gateway.name
-    wanted = parameters(stack)
-    old = [n for n in context.found.parameters if n.startswith(f"{folder(stack)}/") and n not in wanted]
-    return [_deleted("code", folder(stack), old, "a newer version took their place")] if old else []
+    """Delete files of former versions, once no node is made of them any more, and reports of former gateways."""
+    stack, there = context.gateway.name, context.found.parameters
+    code, reports = f"{folder(stack)}/", names.report_parameter(stack, "")
+    wanted = {*parameters(stack), *(f"{reports}{shape.name}" for shape in context.layout.gateways)}
+    old = [n for n in there if n.startswith(code) and n not in wanted]
+    lost = [n for n in there if n.startswith(reports) and n not in wanted]
+    return [
+        *([_deleted("code", folder(stack), old, "a newer version took their place")] if old else []),
+        *([_deleted("report", lost[0], lost, "there is no such gateway any more")] if lost else []),
+    ]
 
 
 def removal(found: Found) -> list[Step]:
-    """Delete them all."""
-    gone = found.parameters
+    """Delete them all, also reports that a node made after the look."""
+    reports = (names.report_parameter(found.stack, address.gateway) for address in found.gateway_addresses)
+    gone = tuple(dict.fromkeys((*found.parameters, *reports)))
     return [_deleted("key", f"/evernat/{found.stack}", gone)] if gone else []
 
 

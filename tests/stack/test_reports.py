@@ -1,0 +1,162 @@
+"""What the holder of a gateway told of it: read, shown, and taken away with the stack."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from evernat.cli.status import _report
+from evernat.stack import library, names
+from evernat.stack.reports import OLD, Report, Sync, read
+from evernat.stack.status import GatewayStatus, status
+from tests.stack.cluster import Agents
+from tests.stack.support import pair, ring
+from tests.stack.world import World
+
+AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
+TOLD: dict[str, Any] = {
+    "holder": "i-a",
+    "since": "2026-07-01T11:00:01Z",
+    "standby": ["i-b"],
+    "taken": "2026-07-01T11:00:00Z",
+    "why": "i-c is silent for 0.46 s",
+    "sync": {"role": "serve", "synced": True, "lag_ms": 0.213, "entries": 1234},
+    "at": "2026-07-01T12:00:00Z",
+}
+
+
+def after(seconds: float = 5, **changed: Any) -> Report | None:
+    """What is read of a report some time after it was told."""
+    return read(json.dumps({**TOLD, **changed}), "i-a", AT + timedelta(seconds=seconds))
+
+
+def shown(report: Report | None, standby_slot: str = "b") -> str:
+    """The line of `evernat status`."""
+    rest = {"state": "ready", "why": "", "interface": "eni-a", "private_address": "10.0.0.1"}
+    gateway = GatewayStatus(
+        "main", "203.0.113.7", "i-a", **rest, home_slot="a", standby_slot=standby_slot, report=report
+    )
+    return _report(gateway)
+
+
+def put(world: World, holder: str, gateway: str = "main", **changed: Any) -> None:
+    """Report as a node does."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    text = json.dumps({**TOLD, "holder": holder, "at": at, **changed})
+    name = names.report_parameter("main", gateway)
+    world.client("ssm").put_parameter(Name=name, Value=text, Type="String", Overwrite=True)
+
+
+def test_read() -> None:
+    """All that is shown, and how old it is."""
+    expected = Report(
+        since=TOLD["since"],
+        standby=("i-b",),
+        sync=Sync(True, 0.21, 1234),
+        taken=TOLD["taken"],
+        why=TOLD["why"],
+        age=5.0,
+        stale=False,
+    )
+    assert after() == expected
+    assert shown(after()).startswith(
+        "held since 2026-07-01T11:00:01Z  taken 2026-07-01T11:00:00Z: i-c is silent for 0.46 s  "
+        "[green]in sync[/], 1234 connections, lag 0.2 ms"
+    )
+    assert "reported 5 s ago" in shown(after())
+
+
+def test_a_clock_that_is_behind() -> None:
+    """No report is from the future."""
+    report = after(-30)
+    assert report
+    assert report.age == 0
+
+
+def test_stale() -> None:
+    """After three missed reports it is shown with its age, and what that may mean."""
+    assert "ago:" not in shown(after(OLD))
+    assert "reported 5 min ago: no way to the API" in shown(after(300))
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", "no JSON", json.dumps({**TOLD, "sync": 5})])
+def test_nothing_to_read(text: str | None) -> None:
+    """No report, or none that makes sense: not reported yet."""
+    assert read(text, "i-a", AT) is None
+    assert "not reported yet" in shown(None)
+
+
+def test_of_another_holder() -> None:
+    """What the former holder told says nothing of the present one, nor when nobody has it."""
+    for holder in ("i-b", None):
+        assert read(json.dumps(TOLD), holder, AT) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"standby": []}, "hears no standby that is ready"),
+        ({"sync": None}, "being copied"),
+        ({"sync": {**TOLD["sync"], "role": "follow"}}, "being copied"),
+        ({"sync": {**TOLD["sync"], "synced": False}}, "being copied"),
+    ],
+)
+def test_not_backed(changed: dict[str, Any], line: str) -> None:
+    """Nobody stands by, or not with all connections: that is what counts then."""
+    assert line in shown(after(**changed))
+
+
+def test_never_taken() -> None:
+    """A gateway found at the start was not taken over; a single one has no standby to copy to."""
+    line = shown(after(taken=0, why="", standby=[], sync=None), standby_slot="")
+    assert line == "held since 2026-07-01T11:00:01Z  [dim]reported 5 s ago[/]"
+
+
+def test_status(world: World) -> None:
+    """Each gateway of a ring with its own report; without one, with none."""
+    agents = Agents(world)
+    world.deploy(ring(world))
+    holders = agents.holders()
+    put(world, holders["main-a"], "main-a")
+    put(world, holders["main-c"], "main-b")
+    found = {g["name"]: g["report"] for g in status(world.api(), "main").as_dict()["gateways"]}
+    assert found["main-b"] is None  # told by another than its holder
+    assert found["main-c"] is None
+    assert found["main-a"]["sync"] == {"synced": True, "lag_ms": 0.21, "entries": 1234}
+    assert not found["main-a"]["stale"]
+
+
+def test_no_drift(world: World) -> None:
+    """A report is nothing that a plan sees, and goes with the stack."""
+    agents = Agents(world)
+    world.deploy(pair(world))
+    put(world, agents.holders()["main"])
+    assert library.plan(pair(world), world.api()).changes == ()
+    world.destroy()
+    world.gone()
+
+
+def test_made_during_destroy(world: World) -> None:
+    """One that a node makes after destroy has looked goes as well."""
+    agents = Agents(world)
+    world.deploy(pair(world))
+    api = world.api()
+    plan = library.plan_removal("main", api)
+    put(world, agents.holders()["main"])
+    library.destroy(plan, api)
+    world.gone()
+
+
+def test_of_a_former_gateway(world: World) -> None:
+    """The report of a gateway that the stack has no more is deleted by deploy."""
+    agents = Agents(world)
+    world.deploy(pair(world))
+    put(world, agents.holders()["main"])
+    put(world, "i-old", "main-b")
+    (step,) = library.plan(pair(world), world.api()).changes
+    assert (step.verb, step.part, step.title) == ("delete", "report", "/evernat/main/report/main-b")
+    world.deploy(pair(world))
+    assert library.plan(pair(world), world.api()).changes == ()
