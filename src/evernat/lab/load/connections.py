@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 
 from evernat.lab.load import pattern
-from evernat.lab.load.loop import Loop
+from evernat.lab.load.loop import Loop, Outbox
 
 _MOST = 1 << 18
 
@@ -86,18 +86,18 @@ class Held:
 class Tcp(Held):
     """A TCP connection that began with its kind's line."""
 
-    __slots__ = ("_full", "_greeted", "_rest", "_waiting")
+    __slots__ = ("_greeted", "_out", "_rest")
 
     def __init__(
         self, loop: Loop, every: float, settled: Callable[[], None], address: str, port: int
     ) -> None:
         super().__init__(loop, every, settled)
-        self._rest, self._waiting = b"", bytearray()
-        self._greeted, self._full = False, True
+        self._rest, self._greeted = b"", False
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._waiting += b"%s %d\n" % (self.kind.encode(), int(every * 1000))
+        self._out = Outbox(loop, self._socket, self, waits=True)
+        self._out.put(b"%s %d\n" % (self.kind.encode(), int(every * 1000)))
         error = self._socket.connect_ex((address, port))
         loop.watch(self._socket, self, write=True)
         if error not in (0, errno.EINPROGRESS):
@@ -107,7 +107,7 @@ class Tcp(Held):
         """Take what came, give what waits."""
         try:
             if writable:
-                self._flush()
+                self._out.flush()
             if readable:
                 self._read()
         except OSError as error:
@@ -115,26 +115,11 @@ class Tcp(Held):
 
     def send(self, data: bytes) -> None:
         """Now, or when there is room."""
-        self._waiting += data
+        self._out.put(data)
         try:
-            self._flush()
+            self._out.flush()
         except OSError as error:
             self.end(_named(error.errno or 0))
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-        return len(self._waiting)
-
-    def _flush(self) -> None:
-        try:
-            while self._waiting:
-                del self._waiting[: self._socket.send(self._waiting)]
-        except BlockingIOError:
-            pass
-        if self._full != bool(self._waiting):
-            self._full = not self._full
-            self.loop.watch(self._socket, self, write=self._full)
 
     def _read(self) -> None:
         while not self.lost:
@@ -243,7 +228,7 @@ class Up(Tcp):
         super()._open()
 
     def _beat(self) -> None:
-        if not self.waiting:
+        if not self._out:
             self.send(pattern.at(self._sent, pattern.CHUNK))
             self._sent += pattern.CHUNK
 

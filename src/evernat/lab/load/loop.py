@@ -70,6 +70,36 @@ class Loop:
                 heapq.heappop(self._timers)[2]()
 
 
+class Outbox:
+    """Bytes on their way out of a socket that the loop watches: now, or when there is room."""
+
+    __slots__ = ("_full", "_loop", "_owner", "_socket", "_waiting")
+
+    def __init__(self, loop: Loop, sock: socket.socket, owner: Watched, *, waits: bool = False) -> None:
+        """`owner` is called when there is room, and flushes; `waits`: it is already, for the connection to open."""
+        self._loop, self._socket, self._owner, self._full = loop, sock, owner, waits
+        self._waiting = bytearray()
+
+    def __len__(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        return len(self._waiting)
+
+    def put(self, data: bytes) -> None:
+        """Add some; `flush` sends it."""
+        self._waiting += data
+
+    def flush(self) -> None:
+        """Give the kernel what it takes. OSError when the connection is gone."""
+        try:
+            while self._waiting:
+                del self._waiting[: self._socket.send(self._waiting)]
+        except BlockingIOError:
+            pass
+        if self._full != bool(self._waiting):
+            self._full = not self._full
+            self._loop.watch(self._socket, self._owner, write=self._full)
+
+
 def many_files() -> int:
     """Allow this process as many descriptors as the machine lets it have; how many that is."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

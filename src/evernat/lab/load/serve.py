@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from evernat.lab.load import pattern
-from evernat.lab.load.loop import Loop
+from evernat.lab.load.loop import Loop, Outbox
 
 _LONGEST = 1 << 18
 BEHIND = 1 << 20
@@ -15,13 +15,13 @@ BEHIND = 1 << 20
 class Served:
     """One connection. Its kind is known after its first line."""
 
-    __slots__ = ("_count", "_every", "_full", "_kind", "_line", "_loop", "_socket", "_waiting")
+    __slots__ = ("_count", "_every", "_kind", "_line", "_loop", "_out", "_socket")
 
     def __init__(self, loop: Loop, sock: socket.socket) -> None:
         self._loop, self._socket = loop, sock
         self._kind, self._every = "", 0.0
-        self._count, self._full = 0, False
-        self._line, self._waiting = b"", bytearray()
+        self._count, self._line = 0, b""
+        self._out = Outbox(loop, sock, self)
 
     def ready(self, readable: bool, writable: bool) -> None:
         """Take what came, give what waits."""
@@ -30,7 +30,7 @@ class Served:
                 self._end()
                 return
             if writable:
-                self._flush()
+                self._out.flush()
         except OSError:
             self._end()
 
@@ -72,7 +72,7 @@ class Served:
         """The next line or chunk, and so on for ever."""
         if not self._kind:
             return
-        if len(self._waiting) < BEHIND:
+        if len(self._out) < BEHIND:
             if self._kind == "push":
                 self._send(b"%d\n" % self._count)
                 self._count += 1
@@ -82,21 +82,11 @@ class Served:
         self._loop.later(self._every, self._give)
 
     def _send(self, data: bytes) -> None:
-        self._waiting += data
+        self._out.put(data)
         try:
-            self._flush()
+            self._out.flush()
         except OSError:
             self._end()
-
-    def _flush(self) -> None:
-        try:
-            while self._waiting:
-                del self._waiting[: self._socket.send(self._waiting)]
-        except BlockingIOError:
-            pass
-        if self._full != bool(self._waiting):
-            self._full = not self._full
-            self._loop.watch(self._socket, self, write=self._full)
 
     def _end(self) -> None:
         if self._socket.fileno() >= 0:
