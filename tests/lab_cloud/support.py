@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from waitress.server import create_server
 
-from evernat.lab.cloud import Cloud
+from evernat.lab.cloud import Cloud, Front
 from evernat.lab.cloud.images import IMAGES
 from evernat.lab.profile import NONE, Profile
 
@@ -44,7 +44,7 @@ class Server:
 
     def _app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         assert self.cloud is not None
-        return self.cloud.wsgi(environ, start_response)
+        return Front(self.cloud)(environ, start_response)
 
     def close(self) -> None:
         self._server.close()

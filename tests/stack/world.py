@@ -12,7 +12,7 @@ import boto3
 import waitress
 from botocore.exceptions import BotoCoreError, ClientError
 
-from evernat.lab.cloud import Cloud, Network, build_network
+from evernat.lab.cloud import Cloud, Front, Network, build_network
 from evernat.lab.profile import NONE
 from evernat.stack import library, names
 from evernat.stack.api import Api
@@ -265,7 +265,7 @@ class Server:
 
     def _app(self, environ: dict[str, Any], start_response: Any) -> Any:
         assert self.cloud is not None
-        answer = self.cloud.wsgi(environ, start_response)
+        answer = Front(self.cloud)(environ, start_response)
         self.after(environ)
         return answer
 

@@ -18,7 +18,7 @@ import waitress
 
 from evernat.lab import addresses, control, place
 from evernat.lab.aws import client
-from evernat.lab.cloud import Cloud, Network, build_network, images
+from evernat.lab.cloud import Cloud, Front, Network, build_network, images
 from evernat.lab.computer import Computers
 from evernat.lab.control import Answer
 from evernat.lab.errors import LabError
@@ -69,7 +69,7 @@ class Running:
         )
         self.metadata = Metadata(self.cloud.world, self.cloud.credentials)
         self.servers = [
-            serve(self.cloud.wsgi, [listener, self._listen("internet", addresses.API_HOST)], threads=24),
+            serve(Front(self.cloud), [listener, self._listen("internet", addresses.API_HOST)], threads=24),
             serve(self.metadata, [self._listen("router", addresses.METADATA)], threads=8),
         ]
         self.internet = self.fabric.spawn("internet", command("internet", "internet"))

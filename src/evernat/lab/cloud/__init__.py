@@ -3,7 +3,8 @@
 from evernat.lab.cloud.calls import Call
 from evernat.lab.cloud.cloud import ACCOUNT, Cloud
 from evernat.lab.cloud.faults import Faults
+from evernat.lab.cloud.front import Front
 from evernat.lab.cloud.network import Network, build_network
 from evernat.lab.cloud.principals import Credentials
 
-__all__ = ["ACCOUNT", "Call", "Cloud", "Credentials", "Faults", "Network", "build_network"]
+__all__ = ["ACCOUNT", "Call", "Cloud", "Credentials", "Faults", "Front", "Network", "build_network"]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import datetime
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from evernat.lab.cloud import actions, ec2_state, moto_app, world_view
 from evernat.lab.cloud.autoscaling import reconcile
 from evernat.lab.cloud.calls import Call
 from evernat.lab.cloud.errors import AwsError
 from evernat.lab.cloud.faults import Faults
-from evernat.lab.cloud.front import Front
 from evernat.lab.cloud.principals import Credentials, Principals
 from evernat.lab.cloud.resources import Machine
 from evernat.lab.cloud.state import Region, forget_moto_defaults
@@ -65,7 +63,6 @@ class Cloud:
         self._timers = Timers()
         self._regions: dict[str, Region] = {}
         self._subscribers: list[Callable[[World], None]] = []
-        self._front = Front(self)
         self._wake = threading.Condition(self.lock)
         self._stop = False
         self._thread: threading.Thread | None = None
@@ -73,11 +70,7 @@ class Cloud:
         moto_app.fresh(account)
         self._world = world_view.build(self.region(region))
 
-    # the API ----------------------------------------------------------------------------------------------------
-
-    def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """The API of all services, and GET /checkip, which answers the caller's address."""
-        return self._front(environ, start_response)
+    # what the API's front works with ----------------------------------------------------------------------------
 
     def region(self, name: str) -> Region:
         """The records of a region; a region nobody used before is empty."""

@@ -7,12 +7,12 @@ is not (EC2 API reference; VPC user guide, route tables).
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import Any
 
 from evernat.lab.cloud.errors import AwsError, invalid, missing
 from evernat.lab.cloud.filters import apply, page, select
 from evernat.lab.cloud.registry import Params, guards, handles
+from evernat.lab.cloud.resources import RouteRecord
 from evernat.lab.cloud.state import Region
 from evernat.lab.world import TargetKind
 
@@ -33,15 +33,6 @@ FILTERS = {
     "route.state": "Routes.State",
     "route.origin": "Routes.Origin",
 }
-
-
-@dataclass(frozen=True)
-class RouteRecord:
-    """A route that somebody made; `kind` is never `local`."""
-
-    destination: str
-    kind: TargetKind
-    target_id: str
 
 
 def local_cidrs(region: Region, vpc_id: str) -> list[str]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core.exceptions import ServiceException
 from waitress.channel import ClientDisconnected
 
 from evernat.lab.cloud import authorize, iam, moto_app, respond
 from evernat.lab.cloud.calls import Call, shown
+from evernat.lab.cloud.cloud import Cloud
 from evernat.lab.cloud.errors import AwsError, ConnectionCut
 from evernat.lab.cloud.faults import Fault, as_error
 from evernat.lab.cloud.principals import Credentials
@@ -25,9 +26,6 @@ from evernat.lab.cloud.request import SERVICES, ApiRequest, parse, protocol, sco
 from evernat.lab.cloud.respond import Answer
 from evernat.lab.cloud.state import Region
 
-if TYPE_CHECKING:
-    from evernat.lab.cloud.cloud import Cloud
-
 UNCHECKED = {("sts", "GetCallerIdentity")}
 """Allowed to everybody (STS API reference)."""
 
@@ -35,7 +33,7 @@ StartResponse = Callable[..., Any]
 
 
 class Front:
-    """The WSGI application over a cloud."""
+    """The WSGI application over a cloud: the API of all services; GET /checkip answers the caller's address."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud

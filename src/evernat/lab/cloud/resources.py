@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from evernat.lab.world import InstanceState
+from evernat.lab.world import InstanceState, TargetKind
 
 STATE_CODES: dict[str, int] = {
     "pending": 0,
@@ -49,6 +49,15 @@ class Plug:
     delete_on_termination: bool
     since: datetime.datetime
     status: str = "attached"
+
+
+@dataclass(frozen=True)
+class RouteRecord:
+    """A route that somebody made; `kind` is never `local`."""
+
+    destination: str
+    kind: TargetKind
+    target_id: str
 
 
 @dataclass

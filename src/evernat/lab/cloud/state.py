@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import moto.backends
 
 from evernat.lab.addresses import AUTO_PUBLIC_POOL, ELASTIC_POOL
+from evernat.lab.cloud.autoscaling.model import Group
 from evernat.lab.cloud.errors import AwsError, invalid, missing, not_found
 from evernat.lab.cloud.faults import Faults
 from evernat.lab.cloud.resources import (
@@ -17,15 +18,12 @@ from evernat.lab.cloud.resources import (
     Interface,
     Machine,
     NatGatewayRecord,
+    RouteRecord,
     Template,
     Volume,
 )
 from evernat.lab.cloud.timers import Timers
 from evernat.lab.profile import Profile
-
-if TYPE_CHECKING:
-    from evernat.lab.cloud.autoscaling.model import Group
-    from evernat.lab.cloud.ec2_routes import RouteRecord
 
 FIRST_ELASTIC = 7
 """The first Elastic IP ends in .7, as the lab's addresses promise."""
