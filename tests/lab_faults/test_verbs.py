@@ -46,14 +46,25 @@ def test_breaking_and_mending(cloud: Cloud) -> None:
 def test_faults_of_the_api(cloud: Cloud) -> None:
     """A kind may carry its seconds and be for one caller; it is listed until it is cleared."""
     words = ("--action", "DescribeAddresses", "--kind", "delay=0.5", "--times", "-1", "--caller", "user")
-    assert verb(cloud, "fault", *words).returncode == 0
-    (listed,) = cloud.lab.call("faults")
+    (listed,) = json.loads(verb(cloud, "fault", *words, "--json").stdout)["faults"]
     expected: dict[str, Any] = {
         "action": "DescribeAddresses", "kind": "delay", "seconds": 0.5, "times": -1, "principal": "user"
     }  # fmt: skip
     assert expected.items() <= listed.items()
-    assert verb(cloud, "fault", "--clear").returncode == 0
-    assert cloud.lab.call("faults") == []
+    assert json.loads(verb(cloud, "fault", "--clear", "--json").stdout) == {"faults": []}
+
+
+def test_a_console_for_programs(cloud: Cloud) -> None:
+    """What a node wrote, as lines."""
+    node = cloud.launch()
+
+    def told() -> list[str]:
+        shown = json.loads(verb(cloud, "console", node, "--json").stdout)
+        assert shown["node"] == node
+        return list(shown["lines"])
+
+    before = until(told, 10)
+    assert verb(cloud, "console", node).stdout.splitlines()[: len(before)] == before
 
 
 def test_what_cannot_be_done_is_said(cloud: Cloud) -> None:

@@ -241,9 +241,13 @@ def reboot(node: Node, name: Name = "lab", as_json: AsJson = False) -> None:
 
 
 @app.command()
-def console(node: Node, name: Name = "lab") -> None:
+def console(node: Node, name: Name = "lab", as_json: AsJson = False) -> None:
     """Print what a node wrote to its console since it was launched."""
-    sys.stdout.write(Lab(place.check_name(name)).call("console", node=node))
+    text = Lab(place.check_name(name)).call("console", node=node)
+    if as_json:
+        _print_json({"node": node, "lines": text.splitlines()})
+    else:
+        sys.stdout.write(text)
 
 
 @app.command()
@@ -266,6 +270,7 @@ def fault(
         float, typer.Option(help="Seconds an interface stays in use on a dead instance.")
     ] = -1,
     clear: Annotated[bool, typer.Option("--clear", help="Take all faults away.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make the cloud misbehave on purpose."""
     lab = Lab(place.check_name(name))
@@ -285,7 +290,7 @@ def fault(
         lab.call("fault", interface_release=stuck_interface)
     if not (clear or action or path_mtu or max(stuck_interface, loss, peer_loss) >= 0):
         raise LabError("no fault was named", "see  evernat lab fault --help")
-    out.print("done")
+    _done(as_json, {"faults": lab.call("faults")}, "done")
 
 
 def _seconds(kind: str, text: str) -> float:
