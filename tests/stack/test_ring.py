@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from ipaddress import IPv4Network
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,6 +15,9 @@ from evernat.stack.checks import check
 from evernat.stack.context import Context
 from evernat.stack.environment import look
 from evernat.stack.errors import BadInput
+from evernat.stack.found import Environment, Identity, RouteTable, Subnet
+from evernat.stack.layout import layout, slot_of_subnet
+from evernat.stack.load import gateway_from
 from evernat.stack.spec import Gateway
 from tests.stack.cluster import Agents
 from tests.stack.support import PARAMETERS, agent_json, pair, ring, template_of
@@ -94,6 +100,71 @@ def test_one_large_block(world: World) -> None:
     }
 
 
+def test_a_gateway_without_clients(world: World) -> None:
+    """A zone whose private subnets are in no block is refused: nothing could be told to the kernel about nobody."""
+    third = world.network.public_subnet_ids[2]
+    ((field, value, cause),) = refused(
+        world, ring(world, private_subnets_cidr_blocks=world.network.private_cidrs[:2])
+    )
+    assert (field, value) == ("public_subnets[2]", third)
+    assert "serve nobody" in cause
+    assert "us-west-2c" in cause
+
+
+def test_no_two_gateways_share_a_client() -> None:
+    """Whatever the zones, tables and blocks: a node tells its gateways apart by who is asking, so blocks of different
+    gateways never overlap, and all that a private subnet of the ring has in a block is in that of one gateway."""
+    for seed in range(300):
+        made, environment = drawn(Random(seed))
+        shapes = layout(made, environment).gateways
+        served = {shape.home: [IPv4Network(c) for c in shape.clients] for shape in shapes}
+        for one, other in itertools.combinations(served.values(), 2):
+            assert not any(a.overlaps(b) for a in one for b in other), seed
+        blocks = [IPv4Network(b) for b in made.private_subnets_cidr_blocks]
+        for subnet in environment.subnets.values():
+            slot = slot_of_subnet(made, environment, subnet.id)
+            if subnet.id in made.subnets or not slot:
+                continue
+            for host in itertools.islice(IPv4Network(subnet.cidr).hosts(), 0, None, 61):
+                wanted = any(host in block for block in blocks)
+                assert any(host in c for c in served[slot]) == wanted, (seed, host)
+
+
+def drawn(random: Random) -> tuple[Gateway, Environment]:
+    """A ring in a VPC of /24 and smaller private subnets, spread over zones and tables by chance."""
+    zones = [f"us-west-2{letter}" for letter in "abcd"]
+    ring_of = zones[: random.randint(2, 4)]
+    public = {
+        f"subnet-{n:x}": Subnet(f"subnet-{n:x}", "vpc-1", z, f"10.0.{n}.0/24") for n, z in enumerate(ring_of)
+    }
+    private: dict[str, Subnet] = {}
+    tables: dict[str, tuple[str, ...]] = {}
+    for n in range(16, 40):
+        subnet = Subnet(
+            f"subnet-{n:x}", "vpc-1", random.choice(zones), f"10.0.{n}.0/{random.choice((24, 24, 26))}"
+        )
+        private[subnet.id] = subnet
+        name = f"rtb-{random.randint(1, 12):x}"
+        tables[name] = (*tables.get(name, ()), subnet.id)
+    blocks = {f"10.0.{random.randrange(16, 40)}.0/{random.choice((24, 25, 27))}" for _ in range(9)}
+    blocks |= {"10.0.16.0/21", "10.0.32.0/22"} if random.random() < 0.5 else set()
+    gateway = gateway_from(
+        {
+            "name": "main",
+            "region": "us-west-2",
+            "topology": "ring",
+            "vpc_id": "vpc-1",
+            "public_subnets": list(public),
+            "private_subnets_cidr_blocks": sorted(blocks),
+            "private_route_table_ids": [t for t in sorted(tables) if random.random() < 0.7],
+            "table_slots": {},
+        }
+    )
+    found = {name: RouteTable(name, "vpc-1", {}, subnets, False, None) for name, subnets in tables.items()}
+    identity = Identity("123456789012", "aws", "us-west-2")
+    return gateway, Environment(identity, subnets={**public, **private}, route_tables=found)
+
+
 def test_forwards(world: World) -> None:
     """A forward belongs to the gateway that its target's replies leave by; else the user says it."""
     forwards: list[dict[str, Any]] = [
@@ -133,7 +204,13 @@ def test_table_of_two_gateways(world: World) -> None:
     ec2.replace_route_table_association(
         AssociationId=described["RouteTableAssociationId"], RouteTableId=table
     )
-    wanted: dict[str, Any] = {"private_route_table_ids": [table, world.network.private_route_table_ids[2]]}
+    # Another subnet of zone b, or its gateway would serve nobody.
+    more = "172.18.192.0/20"
+    ec2.create_subnet(VpcId=world.network.vpc_id, CidrBlock=more, AvailabilityZone="us-west-2b")
+    wanted: dict[str, Any] = {
+        "private_route_table_ids": [table, world.network.private_route_table_ids[2]],
+        "private_subnets_cidr_blocks": [*world.network.private_cidrs, more],
+    }
     (first, *_) = refused(world, ring(world, **wanted))
     assert first == ("private_route_table_ids[0]", table, "serves subnets of several gateways (a, b)")
     Agents(world)

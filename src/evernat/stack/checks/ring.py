@@ -18,6 +18,7 @@ def check(context: Context) -> Iterator[Problem]:
     yield from _zones(context)
     yield from _tables(context)
     yield from _networks(context)
+    yield from _clients(context)
     yield from _forwards(context)
 
 
@@ -68,6 +69,21 @@ def _networks(context: Context) -> Iterator[Problem]:
                 "holds no private subnet in a zone of the ring",
                 "list the CIDR blocks of private subnets; add a public subnet in their zone to public_subnets, or name "
                 "their route tables in table_slots",
+            )
+
+
+def _clients(context: Context) -> Iterator[Problem]:
+    """Each gateway has clients of its own. That no two share any is the layout's doing: subnets never overlap."""
+    gateway, environment = context.gateway, context.environment
+    for index, shape in enumerate(context.layout.gateways):
+        if not shape.clients:
+            subnet = gateway.subnets[index]
+            yield Problem(
+                f"public_subnets[{index}]",
+                subnet,
+                f"its gateway would serve nobody: private_subnets_cidr_blocks holds no private subnet of its own "
+                f"({environment.subnets[subnet].zone})",
+                "add the blocks of that zone's private subnets, or take this subnet out of public_subnets",
             )
 
 
