@@ -5,12 +5,14 @@ As in `test_faults`, but each call is hit once: every other one is carried out a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from evernat.stack import library
-from evernat.stack.errors import AccessError
+from evernat.stack.errors import AccessError, BadInput
+from evernat.stack.spec import Gateway
 from tests.stack.cluster import Agents
 from tests.stack.support import PARAMETERS, pair, ring
 from tests.stack.test_faults import FATAL, KINDS, Target, made, strike, struck
@@ -162,3 +164,49 @@ def test_identity_does_not_change(world: World) -> None:
     with pytest.raises(Exception, match='identity = address: the stack main is there with identity = "eni"'):
         world.deploy(pair(world))
     assert len(world.mutations()) == changed
+
+
+def other(world: World, topology: str, name: str = "main") -> Gateway:
+    """A pair or a ring under a name."""
+    return (pair if topology == "pair" else ring)(world, name=name)
+
+
+@pytest.mark.parametrize(("there", "wanted"), [("pair", "ring"), ("ring", "pair")])
+def test_a_pair_does_not_become_a_ring(world: World, there: str, wanted: str) -> None:
+    """Nor the other way round: refused before anything is changed, with the way that works. And that one does."""
+    first, second = Agents(world), Agents(world, "other")  # the world asks the last one
+    world.clock.work.append(first.turn)
+    world.deploy(other(world, there))
+    before, changed = first.public(), len(world.mutations())
+    with pytest.raises(BadInput) as caught:
+        world.deploy(other(world, wanted))
+    (problem,) = caught.value.problems
+    assert (problem.field, problem.value) == ("topology", wanted)
+    assert all(gateway in problem.cause for gateway in before)
+    assert "--replace-routes" in problem.remedy
+    assert len(world.mutations()) == changed
+    world.deploy(other(world, wanted, "other"), replace_routes=True)
+    assert first.public() == before
+    world.destroy()
+    world.settle()
+    interfaces = {n["NetworkInterfaces"][0]["NetworkInterfaceId"] for n in second.nodes.values()}
+    assert set(world.routes().values()) <= interfaces
+    assert len(world.routes()) == 3
+    assert library.plan(other(world, wanted, "other"), world.api()).changes == ()
+    world.destroy("other")
+    world.settle()
+    assert not any(world.made().values())
+
+
+def test_half_destroyed_may_become_another(world: World) -> None:
+    """Without nodes there is nothing to break: what is left of a pair gives way to a ring."""
+    Agents(world)
+    world.deploy(pair(world))
+    api = world.api()
+    plan = library.plan_removal("main", api)
+    cut = next(n for n, step in enumerate(plan.steps) if step.part == "address")
+    library.destroy(replace(plan, steps=plan.steps[:cut]), api)
+    steps = library.plan(ring(world), world.api()).changes
+    assert [(s.verb, s.part) for s in steps if s.part == "address"] == [("create", "address")] * 3 + [
+        ("delete", "address")
+    ]
