@@ -9,6 +9,7 @@ from bench import rivals
 from bench.figure import Figure, median
 from bench.gateway import Stack, stack
 from evernat.lab.checks import until
+from evernat.lab.demo_cluster import in_sync
 from evernat.lab.load import Host, Load, server
 from evernat.lab.probing import watching
 
@@ -59,12 +60,11 @@ def _whole(one: Stack) -> dict[str, Any]:
 
     def ready() -> dict[str, Any] | None:
         gateway = dict(one("status")["gateways"][0])
-        return gateway if gateway["state"] == "ready" and gateway["standby"] else None
+        return gateway if in_sync(gateway) else None
 
     found = until(ready, 300)
     if not found:
         raise RuntimeError("the pair did not become whole")
-    time.sleep(6)  # for the connections that are there: a new standby is found by the list of nodes every 5 s
     return dict(found)
 
 

@@ -53,7 +53,7 @@ def drill(
     _check(how, connections, probe_from)
     stack, api = common.name_and_api(file, name, region, profile)
     with common.err.status("looking"):
-        scene = look(api, stack)
+        scene = look(api, stack, reports=True)
         chosen = gateway_of(scene, gateway)
         holder, standby = ready(scene, chosen)
         lab = _lab(lab_name, api) if probe_from or how in LAB_WAYS else None

@@ -35,10 +35,11 @@ def failover(
     """Hand a gateway over to its standby, wait, and tell how long it took as the API shows it."""
     stack, api = common.name_and_api(file, name, region, profile)
     with common.err.status("looking") as spinner:
-        scene = look(api, stack)
+        scene = look(api, stack, reports=True)
         chosen = gateway_of(scene, gateway)
         slot = target_of(scene, chosen, to)
-        if not scene.able(slot):
+        standby = scene.standby(chosen)
+        if not standby or standby.slot != slot:
             raise StackError(
                 f"no node in slot {slot} is ready to take gateway {chosen}",
                 "wait until  evernat status  shows the gateway ready",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from evernat.lab.checks import until
 from evernat.lab.client import Lab
@@ -67,6 +69,14 @@ def _deploy(run: Cli, topology: str) -> dict[str, str]:
     return dict(deployed["gateways"][0])
 
 
+def in_sync(gateway: Mapping[str, Any]) -> bool:
+    """Whether a gateway of `evernat status --json` has a standby that has its connections, as its holder told."""
+    report = gateway["report"]
+    return bool(
+        gateway["state"] == "ready" and gateway["standby"] and report and (report["sync"] or {}).get("synced")
+    )
+
+
 def _of(run: Cli, name: str) -> dict[str, str]:
     return dict(next(g for g in run.gateways() if g["name"] == name))
 
@@ -82,8 +92,8 @@ def _moved(run: Cli, before: dict[str, str]) -> dict[str, str]:
 
 
 def _whole(run: Cli, name: str) -> dict[str, str]:
-    """Wait until the gateway has a holder and a standby again."""
-    found = until(lambda: (g := _of(run, name))["state"] == "ready" and g["standby"] and g, 60)
+    """Wait until the gateway has a holder again, and a standby that has its connections."""
+    found = until(lambda: in_sync(g := _of(run, name)) and g, 60)
     if not found:
         raise DemoError(f"{name} did not become whole again: {_of(run, name)}")
     return dict(found)

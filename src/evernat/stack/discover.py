@@ -64,7 +64,6 @@ def discover(
         for vpc in {i.vpc_id for i in interfaces} | own:
             tables |= route_tables(api, [{"Name": "vpc-id", "Values": [vpc]}])
     texts: dict[str, str] = seen["parameters"]
-    reports = names.report_parameter(stack, "")
     tagged = [a for a in seen["addresses"] if a.tags.get(names.STACK_TAG) == stack]
     return Found(
         stack=stack,
@@ -77,7 +76,7 @@ def discover(
         templates=seen["templates"],
         groups=seen["listed"],
         parameters=tuple(sorted(texts)),
-        reports={n.removeprefix(reports): text for n, text in texts.items() if n.startswith(reports)},
+        reports=_reports(stack, texts),
         nodes=tuple(seen["nodes"]),
         route_tables=tuple(tables[key] for key in sorted(tables)),
     )
@@ -228,6 +227,16 @@ def _profile(api: Api, name: str) -> InstanceProfile | None:
     return InstanceProfile(
         name, tag_map(raw.get("Tags")), tuple(r["RoleName"] for r in raw.get("Roles") or [])
     )
+
+
+def discover_reports(api: Api, stack: str) -> dict[str, str]:
+    """What the holders told, by gateway."""
+    return _reports(stack, _parameters(api, stack))
+
+
+def _reports(stack: str, parameters: Mapping[str, str]) -> dict[str, str]:
+    start = names.report_parameter(stack, "")
+    return {n.removeprefix(start): text for n, text in parameters.items() if n.startswith(start)}
 
 
 def _parameters(api: Api, stack: str) -> dict[str, str]:

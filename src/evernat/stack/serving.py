@@ -7,12 +7,19 @@ service only when it has proven NAT, or could take over with every connection kn
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evernat.stack import names
 from evernat.stack.api import Api
-from evernat.stack.discover import all_addresses, discover_groups, discover_nodes, route_tables
+from evernat.stack.discover import (
+    all_addresses,
+    discover_groups,
+    discover_nodes,
+    discover_reports,
+    route_tables,
+)
 from evernat.stack.found import Address, Found, Group, Node, RouteTable
+from evernat.stack.reports import Report, read, today
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,8 @@ class Scene:
     nodes: tuple[Node, ...]
     groups: Mapping[str, Group]
     tables: tuple[RouteTable, ...]
+    reports: Mapping[str, str] = field(default_factory=dict)
+    """By gateway: what its holder told last, as it was written."""
 
     def holder(self, gateway: str) -> Node | None:
         """The node that has a gateway's address."""
@@ -47,11 +56,21 @@ class Scene:
         }
         return tuple(n for n in self.nodes if n.id in fit and n.state == "running")
 
+    def report(self, gateway: str) -> Report | None:
+        """What the present holder of a gateway told of it."""
+        holder = self.holder(gateway)
+        return read(self.reports.get(gateway), holder.id if holder else None, today())
+
     def standby(self, gateway: str) -> Node | None:
-        """A node that could take the gateway at once: in one of its slots, in service, and not the holder."""
-        holder, address = self.holder(gateway), self.addresses.get(gateway)
+        """A node that could take the gateway at once: in one of its slots, in service, and not the holder.
+
+        If the holder told lately whom it hears, one of those: AWS shows a dead node in service for a minute.
+        """
+        holder, address, report = self.holder(gateway), self.addresses.get(gateway), self.report(gateway)
         slots = address.slots if address else ()
         others = [n for slot in slots for n in self.able(slot) if holder is None or n.id != holder.id]
+        if report and not report.stale:
+            others = [n for n in others if n.id in report.standby]
         # Of several the one in another slot: its fate is not tied to the holder's.
         return min(others, key=lambda n: holder is not None and n.slot == holder.slot, default=None)
 
@@ -70,14 +89,15 @@ def leads_to(table: RouteTable, node: Node) -> bool:
     return table.default is not None and table.default.id in node.interfaces
 
 
-def look(api: Api, stack: str) -> Scene:
-    """Four queries side by side."""
+def look(api: Api, stack: str, *, reports: bool = False) -> Scene:
+    """A few queries side by side. `reports`: with what the holders told."""
     by_stack = [{"Name": f"tag:{names.STACK_TAG}", "Values": [stack]}]
     seen = api.gather(
         addresses=lambda: all_addresses(api),
         nodes=lambda: discover_nodes(api, stack),
         groups=lambda: discover_groups(api, stack),
         tables=lambda: route_tables(api, by_stack),
+        reports=lambda: discover_reports(api, stack) if reports else {},
     )
     own = [a for a in seen["addresses"] if a.tags.get(names.STACK_TAG) == stack]
     tables = seen["tables"].values()
@@ -87,6 +107,7 @@ def look(api: Api, stack: str) -> Scene:
         nodes=tuple(seen["nodes"]),
         groups=seen["groups"],
         route_tables=tuple(tables),
+        reports=seen["reports"],
     )
     return scene_of(found)
 
@@ -105,6 +126,7 @@ def scene_of(found: Found) -> Scene:
         nodes=found.nodes,
         groups={g.name: g for g in found.own_groups},
         tables=tuple(sorted(tables, key=lambda t: t.id)),
+        reports=found.reports,
     )
 
 
@@ -124,6 +146,10 @@ def lacking(scene: Scene, slots: tuple[str, ...], gateways: tuple[str, ...]) -> 
         else:
             for table in scene.astray(gateway):
                 yield f"{table.id} does not lead to {holder.id}, which holds {gateway}, yet"
+            # Of what AWS shows in service the holder may know better.
+            others = [slot for slot in slots if slot != holder.slot and scene.able(slot)]
+            if others and not scene.standby(gateway):
+                yield f"{holder.id} hears no standby for {gateway} that is ready"
 
 
 def _why_not(scene: Scene, slot: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from evernat.stack.environment import identify
 from evernat.stack.errors import StackError
 from evernat.stack.found import Found, Group, Interface, RouteTable
 from evernat.stack.parts.routes import describe, is_ours
-from evernat.stack.reports import Report, read, today
+from evernat.stack.reports import Report
 from evernat.stack.serving import Scene, lacking, scene_of
 from evernat.stack.wait import readiness
 
@@ -122,7 +121,7 @@ def status(api: Api, stack: str) -> Status:
     shown = tuple(_group(g, _last_activity(api, g)) for g in groups)
     interface = next(iter(found.interfaces), None)
     single = found.group if found.group in groups else None
-    gateways = _gateways(scene, groups, found.reports) or (_gateway(stack, found, single, interface),)
+    gateways = _gateways(scene, groups) or (_gateway(stack, found, single, interface),)
     templates = found.own_templates.values()
     newest = max((t.versions[t.latest] for t in templates), key=lambda v: v.created, default=None)
     return Status(
@@ -146,13 +145,13 @@ def _topology(gateways: tuple[GatewayStatus, ...]) -> str:
     return "pair" if gateways[0].standby_slot else "single"
 
 
-def _gateways(scene: Scene, groups: list[Group], reports: Mapping[str, str]) -> tuple[GatewayStatus, ...]:
+def _gateways(scene: Scene, groups: list[Group]) -> tuple[GatewayStatus, ...]:
     """The gateways that are addresses."""
     disabled = bool(groups) and not any(int(g.raw.get("DesiredCapacity", 0)) for g in groups)
-    return tuple(_by_address(scene, name, disabled, reports.get(name)) for name in sorted(scene.addresses))
+    return tuple(_by_address(scene, name, disabled) for name in sorted(scene.addresses))
 
 
-def _by_address(scene: Scene, name: str, disabled: bool, report: str | None) -> GatewayStatus:
+def _by_address(scene: Scene, name: str, disabled: bool) -> GatewayStatus:
     address, holder, standby = scene.addresses[name], scene.holder(name), scene.standby(name)
     missing = list(lacking(scene, address.slots, (name,)))
     served = not list(lacking(scene, (), (name,)))
@@ -176,7 +175,7 @@ def _by_address(scene: Scene, name: str, disabled: bool, report: str | None) -> 
         holder_slot=holder.slot if holder else "",
         standby_slot=standby.slot if standby else "".join(waiting[:1]) if len(address.slots) > 1 else "",
         home_slot=next(iter(address.slots), ""),
-        report=read(report, holder.id if holder else None, today()),
+        report=scene.report(name),
     )
 
 
