@@ -28,7 +28,9 @@ def main() -> None:
     figures = []
     for part in arguments.parts or PARTS:
         with console.status(part):
-            figures += PARTS[part]()
+            for figure in PARTS[part]():
+                console.print(f"{figure.what}: {figure.value}", highlight=False)
+                figures.append(figure)
     if arguments.json:
         print(json.dumps({"machine": machine(), "figures": [asdict(f) for f in figures]}, indent=2))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from bench import rivals
@@ -19,40 +20,29 @@ MANY = {"idle": 8400, "push": 500, "request": 500, "up": 50, "down": 50, "udp": 
 """10,000 connections."""
 
 
-def run() -> list[Figure]:
+def run() -> Iterator[Figure]:
     """Pair and rivals, each for both latency profiles; the slow one once."""
-    return [*_profile("none", ROUNDS, many=True), *_profile("aws", 1, many=False)]
+    yield from _profile("none", ROUNDS, many=True)
+    yield from _profile("aws", 1, many=False)
 
 
-def _profile(latency: str, rounds: int, *, many: bool) -> list[Figure]:
+def _profile(latency: str, rounds: int, *, many: bool) -> Iterator[Figure]:
+    on = f"lab, {latency}, median of {rounds}"
+    goal = ("0.7 s", "0.10 s") if latency == "none" else ("detection + API + 1.5 s", "")
     with stack(latency, "pair") as one:
         ours, kept, held = _power_off(one, rounds, SOME)
-        on = f"lab, {latency}, median of {rounds}"
-        goal = "0.7 s" if latency == "none" else "detection + API + 1.5 s"
-        found = [
-            Figure(
-                "pair: holder powered off, longest gap",
-                f"{ours:.2f} s, {kept} of {held} connections kept",
-                goal,
-                on,
-            )
-        ]
+        text = f"{ours:.2f} s, {kept} of {held} connections kept"
+        yield Figure("pair: holder powered off, longest gap", text, goal[0], on)
         gap = median([_handover(one) for _ in range(rounds)])
-        found.append(
-            Figure("pair: handover, longest gap", f"{gap:.2f} s", "0.10 s" if latency == "none" else "", on)
-        )
+        yield Figure("pair: handover, longest gap", f"{gap:.2f} s", goal[1], on)
         if many:
             gap, kept, held = _power_off(one, 1, MANY)
             text = f"{gap:.2f} s, {kept} of {held} connections kept"
-            found.append(
-                Figure(
-                    "pair: holder powered off under 10,000 connections", text, "all", f"lab, {latency}, once"
-                )
-            )
+            what = "pair: holder powered off under 10,000 connections"
+            yield Figure(what, text, "all", f"lab, {latency}, once")
         one("destroy", "--yes")
         for figure, other in rivals.figures(one.lab, latency, min(rounds, 3), SOME):
-            found.append(Figure(figure.what, f"{figure.value} ({other / ours:.0f} times ours)", on=figure.on))
-    return found
+            yield Figure(figure.what, f"{figure.value} ({other / ours:.0f} times ours)", on=figure.on)
 
 
 def _whole(one: Stack) -> dict[str, Any]:

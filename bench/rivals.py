@@ -26,6 +26,7 @@ from evernat.lab import aws, checks
 from evernat.lab.addresses import API_HOST, INTERNET_HOST
 from evernat.lab.checks import attempt, until
 from evernat.lab.client import Lab
+from evernat.lab.errors import LabError
 from evernat.lab.load import Host, Load, server
 from evernat.lab.probing import watching
 
@@ -229,9 +230,14 @@ class _Made:
         made = self._ec2.run_instances(MinCount=1, MaxCount=1, **launch)["Instances"][0]["InstanceId"]
         self._undo.append(lambda: self._ec2.terminate_instances(InstanceIds=[made]))
         self._ec2.modify_instance_attribute(InstanceId=made, SourceDestCheck={"Value": False})
-        if not until(lambda: checks.attempt(self._lab, made, "tcp", INTERNET_HOST, 80).get("address"), 60):
+        if not until(lambda: self._is_out(made), 60):
             raise RuntimeError(f"{made} did not boot")
         return str(made), self._elastic_ip(self.interface_of(made))
+
+    def _is_out(self, instance: str) -> bool:
+        with contextlib.suppress(LabError):  # not powered on yet
+            return "address" in checks.attempt(self._lab, instance, "tcp", INTERNET_HOST, 80)
+        return False
 
     def interface_of(self, instance: str) -> str:
         """The first interface of an instance."""
