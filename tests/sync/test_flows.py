@@ -127,6 +127,8 @@ def test_oracle(pair: Pair) -> None:
         f"-p tcp --state ESTABLISHED -s {CLIENT} -d {INTERNET_HOST} --sport 1000 --dport 80 --src-nat {NODE}",
         f"-p tcp --state TIME_WAIT -s {CLIENT} -d {INTERNET_HOST} --sport 1001 --dport 80 --src-nat {NODE}:7777",
         f"-p tcp --state CLOSE_WAIT -s {INTERNET_HOST} -d {NODE} --sport 1002 --dport 80 --dst-nat {CLIENT}:8080",
+        f"-p tcp --state ESTABLISHED -s {INTERNET_HOST} -d {NODE} --sport 1002 --dport 81 --dst-nat {CLIENT}:8080 "
+        f"--src-nat {INTERNET_HOST}:3003",
         f"-p udp -s {CLIENT} -d {INTERNET_HOST} --sport 1000 --dport 53 --src-nat {NODE}",
         f"-p icmp -s {CLIENT} -d {INTERNET_HOST} --icmp-type 8 --icmp-code 0 --icmp-id 77 --src-nat {NODE}",
     ]
@@ -143,7 +145,7 @@ def test_oracle(pair: Pair) -> None:
         return found
 
     records = pair.inside(A, read).values()
-    assert len(records) == 6
+    assert len(records) == 7
     for known in False, True:
         told = [flows.messages(record, OTHER, known) for record in records]
         assert pair.inside(B, lambda told=told: conntrack.write(conntrack.connect(), told)) == 0  # type: ignore[misc]

@@ -99,7 +99,8 @@ def messages(record: bytes, own: bytes, known: bool) -> bytes:
     else:
         plain[40:42], plain[48:50] = there[48:50], there[40:42]
     body = there + plain + struct.pack("=HH3xBHH4s", 8, 3, status, 8, 7, life)
-    if plain[20:24] != back[20:24]:
+    # Of a forwarded flow the source's port alone may have been changed: another one to the same target had it.
+    if plain[20:24] != back[20:24] or plain[48:50] != back[48:50]:
         body += _nat(0x8006, back[20:24], port)
     if plain[12:16] != back[12:16]:
         body += _nat(0x800D, back[12:16], back[40:42])
