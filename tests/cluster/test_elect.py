@@ -193,6 +193,18 @@ def test_who_has_the_connections_goes_before_home() -> None:
     assert step(fresh, gone)[0].role is Role.STANDBY
 
 
+def test_a_slow_claim_is_left_alone() -> None:
+    """What a peer is heard to claim is not claimed by a fresh node until the peer had time to finish."""
+    fresh = at(Role.STANDBY, NOBODYS, "a")
+    fresh = fresh._replace(gates={"main": fresh.gates["main"]._replace(changed=NOW - 10)})
+    claimed = {"i-2": Beat("i-2", "b", NOW, holds={"main": ""})}
+    assert step(fresh, seen(NOBODYS, beats=claimed))[1] == []
+    assert step(fresh, seen(NOBODYS, beats=claimed, synced=frozenset({"main"})))[1] == [Take("main")]
+    assert step(fresh, seen(NOBODYS))[1] == [Take("main")]
+    late = {"i-2": claimed["i-2"]._replace(at=NOW + 6)}
+    assert step(fresh, seen(NOBODYS, beats=late), NOW + 6)[1] == [Take("main")]
+
+
 def test_a_holder_in_doubt_keeps_resets_from_clients() -> None:
     """While a peer claims, or since it fell silent, a holder guards its clients, looks often, and stays open."""
     holding = at(Role.HOLDING, MINE)

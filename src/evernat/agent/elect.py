@@ -326,9 +326,12 @@ def _chance(state: State, gate: Gate, seen: Seen, now: float) -> str:
         return ""
     # Who has the connections goes first: these are here, or with whom has been ready for longer.
     copied, ready = name in seen.synced, now - gate.since
-    later = not copied and any(b.ready.get(name, 0.0) > ready + VACANT for b in peers(gate, seen, now))
+    others = [] if copied else peers(gate, seen, now)
+    later = any(b.ready.get(name, 0.0) > ready + VACANT for b in others)
     if later and min(ready, now - gate.changed) < VACANT:
         return ""
+    if any(b.holds.get(name) == "" for b in others) and now - gate.changed < TAKE:
+        return ""  # it is being claimed, and AWS may be slow
     if not record.association:
         first = copied or state.config.slot == gate.config.home or now - gate.changed >= VACANT
         return "nobody has it" if first else ""
