@@ -7,17 +7,23 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from evernat.lab import checks, client
 from evernat.lab.checks import until
+from evernat.lab.client import Lab
 from evernat.lab.errors import LabError
 from evernat.lab.load import PORT, Host, Load, server
+from evernat.stack.api import Api
+from evernat.stack.status import status
 
 from .conftest import Deployed
 from .support import cli, lab_name
+
+SHIFTED = 7200
 
 FORWARD = f"""
 [[port_forward]]
@@ -26,8 +32,22 @@ port = {PORT}
 target = "172.18.64.10"
 target_port = {PORT}
 sources = ["198.51.100.0/24"]
+
+[[port_forward]]
+protocol = "udp"
+port = {SHIFTED}
+target = "172.18.64.10"
+target_port = {PORT}
+sources = ["198.51.100.0/24"]
+
+[[port_forward]]
+protocol = "tcp"
+port = {SHIFTED}
+target = "name:client-a"
+target_port = {PORT}
+sources = ["198.51.100.0/24"]
 """
-"""The load server on client-a, from the internet."""
+"""The load server on client-a, from the internet: by address, by name, and through another port."""
 
 TOML = """
 name = "main"
@@ -42,8 +62,11 @@ private_route_table_ids = {tables}
 
 MANY = {"idle": 80, "push": 20, "request": 20, "up": 3, "down": 3, "udp": 14}
 """Connections of one client host: 140."""
-INBOUND = {"idle": 10, "push": 5, "request": 5}
-"""Forwarded ones."""
+INBOUND = {"idle": 20, "push": 10, "request": 10, "up": 2, "down": 2}
+"""Forwarded ones to the target's own port: 44."""
+THROUGH = {"idle": 10, "push": 10, "request": 10, "udp": 6}
+"""Forwarded ones through another port than the target's: 36."""
+CLIENTS = ("client-a", "client-b", "client-c")
 
 SETTLE = 30.0
 """Seconds in which a gateway must be whole again after anything."""
@@ -53,9 +76,15 @@ SETTLE = 30.0
 class Cluster(Deployed):
     """A deployed stack of several nodes. `public` is the first gateway's address."""
 
+    api: Api = field(default_factory=Api.of)
+
     def gateways(self) -> dict[str, dict[str, Any]]:
-        """The gateways of `evernat status --json`, by name."""
-        return {g["name"]: dict(g) for g in self.evernat("status")["gateways"]}
+        """The gateways of `evernat status --json`, by name, without a process for each look."""
+        return {g["name"]: g for g in status(self.api, "main").as_dict()["gateways"]}
+
+    def gateway(self) -> dict[str, Any]:
+        """The first of them."""
+        return next(iter(self.gateways().values()))
 
     def agent(self, node: str) -> dict[str, Any]:
         """What a node's agent says of itself; empty when it says nothing."""
@@ -74,9 +103,9 @@ class Cluster(Deployed):
         def settled() -> dict[str, dict[str, Any]] | None:
             found = self.gateways()
             for name, gateway in found.items():
-                if gateway["state"] != "ready" or self.role(gateway["standby"], name) != "standby":
+                if gateway["state"] != "ready" or self.role(gateway["holder"], name) != "holding":
                     return None
-                if self.role(gateway["holder"], name) != "holding":
+                if gateway["standby_slot"] and self.role(gateway["standby"], name) != "standby":
                     return None
             return found
 
@@ -85,60 +114,83 @@ class Cluster(Deployed):
         return dict(found)
 
     def associations(self, since: float) -> list[dict[str, Any]]:
-        """The AssociateAddress calls that nodes made with success since a time (Unix seconds): changes of owner."""
+        """The AssociateAddress calls of nodes that moved an address since a time (Unix seconds): changes of owner.
+
+        One whose answer was lost counts, one that found the address where it should be does not.
+        """
         calls = self.lab.call("calls", since=since)
         return [
             c
             for c in calls
-            if (c["action"], c["error"]) == ("AssociateAddress", None) and c["principal"] != "user"
+            if c["action"] == "AssociateAddress" and c["changed"] and c["principal"] != "user"
         ]
 
     def alive(self) -> list[str]:
         """The nodes that have power."""
         return [n["id"] for n in self.lab.status()["nodes"] if n["powered"] and n["stack"] == "main"]
 
+    def handed(self, node: str, gateway: str, seconds: float = SETTLE) -> str:
+        """Wait until another node than this one has the gateway, because it was offered by this one; that node."""
+
+        def taken() -> str:
+            holder = str(self.gateways()[gateway]["holder"] or "")
+            return holder if holder != node and self.role(holder, gateway) == "holding" else ""
+
+        found = until(taken, seconds, 0.2)
+        why = self.agent(found)["gateways"][gateway]["why"] if found else "nobody has it"
+        assert why == f"offered by {node}", f"{why}\n{self.consoles()}"
+        return str(found)
+
     @contextlib.contextmanager
-    def load(self, clients: Sequence[str] = ("client-a", "client-b")) -> Iterator[Load]:
+    def load(self, clients: Sequence[str] = CLIENTS) -> Iterator[Load]:
         """Connections of all kinds from these clients, and forwarded ones from the internet to client-a."""
         hosts = [Host(name, MANY) for name in clients]
-        inbound = Host("internet", INBOUND, address=self.public)
-        with server(self.lab), server(self.lab, "client-a"), Load(self.lab, [*hosts, inbound], 0.25) as load:
+        hosts += [Host("internet", INBOUND, self.public), Host("internet", THROUGH, self.public, SHIFTED)]
+        with server(self.lab), server(self.lab, "client-a"), Load(self.lab, hosts, 0.25) as load:
             assert load.opened.total("opened") == load.opened.total("wanted"), str(load.opened)
             time.sleep(0.5)  # let what was opened last reach the standby
             yield load
 
 
-def text(network: dict[str, Any], topology: str, public: Sequence[str], more: str = "") -> str:
-    """The evernat.toml of a stack in the lab's network."""
+def text(network: dict[str, Any], topology: str, public: Sequence[str], more: str = "", end: str = "") -> str:
+    """The evernat.toml of a stack in the lab's network. `more`: keys, `end`: tables."""
     return TOML.format(
         topology=topology,
         vpc=json.dumps(network["vpc_id"]),
         public=json.dumps(list(public)),
         clients=json.dumps(list(network["private_cidrs"])),
         tables=json.dumps(list(network["private_route_table_ids"])),
-        more=more + FORWARD,
+        more=more + FORWARD + ('slot = "a"\n' if topology == "ring" else "") + end,
     )
 
 
 @contextlib.contextmanager
-def deployed(topology: str, zones: int, directory: Path, latency: str = "none") -> Iterator[Cluster]:
-    """A lab with a stack over so many zones, whole."""
-    lab = client.up(lab_name(topology), latency)
+def deployed(
+    topology: str, zones: int, directory: Path, *, more: str = "", end: str = ""
+) -> Iterator[Cluster]:
+    """A lab with a stack over so many zones, whole. `more` and `end`: see `text`."""
+    lab = client.up(lab_name(topology), "none")
     try:
-        network = lab.status()["network"]
-        (directory / "evernat.toml").write_text(text(network, topology, network["public_subnet_ids"][:zones]))
-        shown = cli("deploy", "--yes", cwd=directory, environment=lab.environment())
-        found = Cluster(lab, directory, "")
-        assert shown.returncode == 0, shown.stdout + shown.stderr + found.consoles()
-        first = min(found.gateways().values(), key=lambda g: str(g["name"]))
-        cluster = Cluster(lab, directory, str(first["public_address"]))
-        cluster.whole()
-        yield cluster
+        with patch.dict(os.environ, lab.environment()):
+            yield _deploy(lab, topology, zones, directory, more, end)
     finally:
         if os.environ.get("EVERNAT_KEEP_LAB"):
             print(f"kept: lab {lab.name}, {directory}")
         else:
             client.down(lab.name)
+
+
+def _deploy(lab: Lab, topology: str, zones: int, directory: Path, more: str, end: str) -> Cluster:
+    network = lab.status()["network"]
+    public = network["public_subnet_ids"][:zones]
+    (directory / "evernat.toml").write_text(text(network, topology, public, more, end))
+    shown = cli("deploy", "--yes", cwd=directory, environment=lab.environment())
+    found = Cluster(lab, directory, "")
+    assert shown.returncode == 0, shown.stdout + shown.stderr + found.consoles()
+    first = min(found.gateways().values(), key=lambda g: str(g["name"]))
+    cluster = Cluster(lab, directory, str(first["public_address"]))
+    cluster.whole()
+    return cluster
 
 
 def kept(load: Load) -> None:
