@@ -125,6 +125,15 @@ class Cluster(Deployed):
             if c["action"] == "AssociateAddress" and c["changed"] and c["principal"] != "user"
         ]
 
+    def warn(self, node: str, notice: str) -> None:
+        """Tell a node that it may be taken away.
+
+        In a lab without latency its replacement is in service, and it is ended, before it has looked for a notice; so
+        have the next launch hook answered only after that.
+        """
+        self.lab.call("fault", action="CompleteLifecycleAction", kind="delay", seconds=7)
+        self.lab.call("spot", node=node, notice=notice, seconds=12)
+
     def alive(self) -> list[str]:
         """The nodes that have power."""
         return [n["id"] for n in self.lab.status()["nodes"] if n["powered"] and n["stack"] == "main"]

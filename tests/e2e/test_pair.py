@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -103,12 +103,12 @@ def test_terminated(pair: Cluster) -> None:
 
 
 @pytest.mark.parametrize("notice", ["interrupt", "rebalance"])
-def test_spot(pair: Cluster, notice: Literal["interrupt", "rebalance"]) -> None:
+def test_spot(pair: Cluster, notice: str) -> None:
     """A node that is told it may be taken away gives the gateway away first, and no connection notices."""
     before, begun = gateway(pair), time.time()
     with pair.load() as load:
         with watching(pair.lab, "client-a") as seen:
-            pair.lab.spot(before["holder"], notice, seconds=12)
+            pair.warn(before["holder"], notice)
             assert pair.handed(before["holder"], "main") == before["standby"]
             kept(load)
             assert until(lambda: before["holder"] not in pair.alive(), 40)

@@ -134,7 +134,7 @@ def test_given_away_first(ring: Cluster, how: str) -> None:
         if how == "stop":
             ring.lab.exec(node, ["systemctl", "stop", "evernat-agent"], inside=True)
         else:
-            ring.lab.call("spot", node=node, notice=how, seconds=12)
+            ring.warn(node, how)
         for name in held:
             ring.handed(node, name)
         kept(load)
