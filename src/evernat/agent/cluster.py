@@ -74,6 +74,7 @@ class Agent:
         self.unknown: dict[str, str] = {}
         self.said: dict[Action, str] = {}
         self.where: dict[str, str] = {}  # addresses of peers, by instance
+        self.over: set[str] = set()  # associations that we ended
         self.notes: list[str] = []
         self.checked: bool | None = None
         self.vpc = ""
@@ -250,7 +251,9 @@ class Agent:
         return {"faults": tuple(found)}
 
     def _look_records(self, cloud: Cloud) -> Found:
-        return {"records": cloud.records(self.config)}
+        # What AWS told us is over never comes back: a look that shows it is an old one.
+        found = cloud.records(self.config)
+        return {"records": {name: r for name, r in found.items() if r.association not in self.over}}
 
     def _look_members(self, cloud: Cloud) -> Found:
         at = time.monotonic()
@@ -334,6 +337,7 @@ class Agent:
 
     def _do_release(self, cloud: Cloud, gateway: str, association: str) -> Found:
         cloud.release(association)
+        self.over.add(association)
         return self._written(gateway, "", "", "")
 
     def _do_take(self, cloud: Cloud, gateway: str) -> Found:
