@@ -80,7 +80,8 @@ class Cluster(Deployed):
 
     def gateways(self) -> dict[str, dict[str, Any]]:
         """The gateways of `evernat status --json`, by name, without a process for each look."""
-        return {g["name"]: g for g in status(self.api, "main").as_dict()["gateways"]}
+        shown = json.loads(json.dumps(status(self.api, "main").as_dict()))
+        return {g["name"]: g for g in shown["gateways"]}
 
     def gateway(self) -> dict[str, Any]:
         """The first of them."""
