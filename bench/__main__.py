@@ -9,10 +9,16 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from bench import cluster, forwarding, gateway, sync
+from bench import cluster, forwarding, gateway, soak, sync
 from bench.figure import machine
 
-PARTS = {"gateway": gateway.run, "forwarding": forwarding.run, "cluster": cluster.run, "sync": sync.run}
+PARTS = {
+    "gateway": gateway.run,
+    "forwarding": forwarding.run,
+    "cluster": cluster.run,
+    "sync": sync.run,
+    "soak": soak.run,
+}
 
 
 def main() -> None:
@@ -20,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long the soak lasts; 1 by default")
     arguments = parser.parse_args()
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
@@ -28,7 +35,7 @@ def main() -> None:
     figures = []
     for part in arguments.parts or PARTS:
         with console.status(part):
-            for figure in PARTS[part]():
+            for figure in soak.run(arguments.minutes) if part == "soak" else PARTS[part]():
                 console.print(f"{figure.what}: {figure.value}", highlight=False)
                 figures.append(figure)
     if arguments.json:

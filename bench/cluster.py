@@ -45,7 +45,7 @@ def _profile(latency: str, rounds: int, *, many: bool) -> Iterator[Figure]:
             yield Figure(figure.what, f"{figure.value} ({other / ours:.0f} times ours)", on=figure.on)
 
 
-def _whole(one: Stack) -> dict[str, Any]:
+def whole(one: Stack) -> dict[str, Any]:
     """Wait until the pair has a holder and a standby that follows; the gateway."""
 
     def ready() -> dict[str, Any] | None:
@@ -62,7 +62,7 @@ def _power_off(one: Stack, rounds: int, counts: dict[str, int]) -> tuple[float, 
     """Median gap, and connections kept and held over all rounds."""
     gaps, kept, held = [], 0, 0
     for _ in range(rounds):
-        gateway = _whole(one)
+        gateway = whole(one)
         outcome = rivals.outage(one.lab, gateway["holder"], gateway["public_address"], counts=counts)
         gaps.append(outcome.gap)
         kept, held = kept + outcome.kept, held + outcome.held
@@ -71,7 +71,7 @@ def _power_off(one: Stack, rounds: int, counts: dict[str, int]) -> tuple[float, 
 
 def _handover(one: Stack) -> float:
     """The longest gap while the gateway is handed over on purpose."""
-    gateway = _whole(one)
+    gateway = whole(one)
     with server(one.lab), Load(one.lab, [Host("client-a", SOME)]) as load:
         with watching(one.lab, "client-b") as seen:
             one("failover", gateway["name"])

@@ -2,9 +2,10 @@
 
     source ── a ── sink
               │
-              b
+      left ── b ── right
 
 Flows are UDP datagrams to ports not used before. Rates are per core: things done by CPU seconds of the process.
+`b` forwards from left to right, as the standby of a ring does for its own gateway.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import select
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,10 +29,13 @@ from evernat.lab.fabric.namespaces import Namespaces
 
 FLOWS = 50_000
 SOURCE, SINK, A, B = "192.168.71.2", "192.168.72.2", "192.168.73.1", "192.168.73.2"
+LEFT, RIGHT = "192.168.74.2", "192.168.75.2"
+FLOOD = 2.0
+"""Seconds of each flood through the standby."""
 SOURCES = 25
 """Sockets the flows come from, so that a run has as many flows as it needs without using one again."""
 
-LINKS = (("a", "source"), ("a", "sink"), ("a", "b"))
+LINKS = (("a", "source"), ("a", "sink"), ("a", "b"), ("b", "left"), ("b", "right"))
 SETUP = {
     "a": f"""
         ip addr add 192.168.71.1/24 dev source; ip addr add 192.168.72.1/24 dev sink; ip addr add {A}/24 dev b
@@ -38,7 +43,15 @@ SETUP = {
         sysctl -qw net.netfilter.nf_conntrack_udp_timeout=600
         nft add table ip t; nft 'add chain ip t out {{ type nat hook postrouting priority srcnat; }}'
         nft add rule ip t out ip saddr {SOURCE} snat to {A}""",
-    "b": f"ip addr add {B}/24 dev a",
+    "b": f"""
+        ip addr add {B}/24 dev a; ip addr add 192.168.74.1/24 dev left; ip addr add 192.168.75.1/24 dev right
+        sysctl -qw net.ipv4.ip_forward=1
+        nft add table ip t; nft 'add chain ip t out {{ type nat hook postrouting priority srcnat; }}'
+        nft add rule ip t out ip saddr {LEFT} snat to 192.168.75.1""",
+    "left": f"ip addr add {LEFT}/24 dev b; ip route add default via 192.168.74.1",
+    "right": f"""
+        ip addr add {RIGHT}/24 dev b
+        nft add table ip t; nft 'add chain ip t in {{ type filter hook prerouting priority raw; policy drop; }}'""",
     "source": f"ip addr add {SOURCE}/24 dev a; ip route add default via 192.168.71.1",
     "sink": f"""
         ip addr add {SINK}/24 dev a
@@ -53,6 +66,7 @@ def run() -> list[Figure]:
     cost = [_cost() for _ in range(3)]
     lag = _lag()
     sent, installed, memory, copy = _rates()
+    through, taken = _forwarding()
     on = "3 namespaces and a standby"
     return [
         Figure("flow sync, events sent", f"{sent:,.0f} per core and second", ">= 150,000", on),
@@ -60,6 +74,8 @@ def run() -> list[Figure]:
         Figure("flow sync, lag at 1,000 new flows/s", f"p99 {lag[-len(lag) // 100] * 1e3:.2f} ms, median "
                f"{median(lag) * 1e3:.2f} ms", "p99 <= 1 ms", f"{on}, at real-time priority"),
         Figure("flow sync, standby's memory", f"{memory:.1f} MB at {FLOWS:,} flows", "<= 30 MB", on),
+        Figure("flow sync, packets through a standby that takes in flows", f"{through:.2f} of those without, taking in "
+               f"{taken:,.0f} flows/s", "", f"{on}, {FLOWS:,} flows over and over, 5 rounds"),
         Figure("flow sync, full copy", f"{copy:.2f} s for {FLOWS:,} flows", "", on),
         Figure("new flows with sync on", f"{median(cost):.2f} of the time without", "<= 1.5", f"{on}, 3 rounds"),
     ]  # fmt: skip
@@ -69,12 +85,7 @@ def _rates() -> tuple[float, float, float, float]:
     with _bench() as run:
         a, b = _pair(run)
         before = _cpu(a), _cpu(b)
-        send = _sender(run)
-        for _ in range(FLOWS // 500):  # as fast as it goes without an overrun
-            send(500)
-            a.drain("g")
-        _until(lambda: b.status()["g"]["entries"] >= FLOWS)
-        assert a.status()["g"]["dropped"] == 0
+        _fill(run, a, b)
         used = _cpu(a) - before[0], _cpu(b) - before[1]
         memory = _memory(b)
         b.stop("g")
@@ -84,6 +95,54 @@ def _rates() -> tuple[float, float, float, float]:
         copy = time.monotonic() - start
         _end(a, b)
     return FLOWS / used[0], FLOWS / used[1], memory, copy
+
+
+def _fill(run: Run, a: SyncProcess, b: SyncProcess) -> None:
+    """Make flows through `a`, as fast as it goes without an overrun."""
+    send = _sender(run)
+    for _ in range(FLOWS // 500):
+        send(500)
+        a.drain("g")
+    _until(lambda: b.status()["g"]["entries"] >= FLOWS)
+    assert a.status()["g"]["dropped"] == 0
+
+
+def _forwarding() -> tuple[float, float]:
+    """Packets through `b` while it takes in all flows again and again, by those while it does not; flows a second."""
+    ratios, copies = [], 0
+    with _bench() as run:
+        a, b = _pair(run)
+        _fill(run, a, b)
+
+        def again() -> None:
+            nonlocal copies
+            if b.status().get("g", {}).get("synced"):
+                copies += 1
+                b.stop("g")
+                b.follow("g", A, "i-a", B)
+
+        for _ in range(5):
+            alone = _through(run, lambda: None)
+            ratios.append(_through(run, again) / alone)
+        _end(a, b)
+    return median(ratios), copies * FLOWS / (5 * FLOOD)
+
+
+def _through(run: Run, work: Callable[[], None]) -> int:
+    """How many datagrams of a flood from left arrive at right, while `work` is done over and over."""
+    before = run("right", _received)
+    command = [sys.executable, "-m", "evernat.lab.load", "flood", RIGHT, "--seconds", str(FLOOD)]
+    process = run("left", lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL))
+    while process.poll() is None:
+        work()
+        time.sleep(0.01)
+    return int(run("right", _received)) - int(before)
+
+
+def _received() -> int:
+    """Packets that came from `b`."""
+    lines = Path("/proc/thread-self/net/dev").read_text().splitlines()
+    return next(int(line.split()[2]) for line in lines if line.split()[0] == "b:")
 
 
 @contextmanager

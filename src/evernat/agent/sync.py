@@ -87,7 +87,7 @@ class SyncProcess:
 
     def _start(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.settimeout(2)
+        self._control.settimeout(10)  # it gives way to forwarding, and may have 50,000 flows to read first
         with theirs:
             command = [sys.executable, "-m", f"{__package__}.flowsync"]
             self._process = subprocess.Popen(command, stdin=theirs.fileno())
