@@ -99,20 +99,32 @@ class Cluster(Deployed):
         return str(self.agent(node).get("gateways", {}).get(gateway, {}).get("role", ""))
 
     def whole(self, seconds: float = SETTLE) -> dict[str, dict[str, Any]]:
-        """Wait until each gateway has a holder, and a standby that has its connections; the gateways."""
+        """Wait until each gateway has a holder, and a standby that has its connections; the gateways.
+
+        Who stands by is asked of the holder itself: what it tells the stack is some seconds old.
+        """
 
         def settled() -> dict[str, dict[str, Any]] | None:
             found = self.gateways()
             for name, gateway in found.items():
-                if gateway["state"] != "ready" or self.role(gateway["holder"], name) != "holding":
+                told = self.agent(str(gateway["holder"])) if gateway["state"] in ("ready", "alone") else {}
+                ours = told.get("gateways", {}).get(name, {})
+                if ours.get("role") != "holding":
                     return None
-                if gateway["standby_slot"] and self.role(gateway["standby"], name) != "standby":
-                    return None
+                if gateway["standby_slot"]:
+                    gateway["standby"] = next(iter(ours["standby"]), None)
+                    if self.role(str(gateway["standby"]), name) != "standby":
+                        return None
             return found
 
         found = until(settled, seconds, 0.2)
         assert found, f"{self.gateways()}\n{self.consoles()}"
         return dict(found)
+
+    def failover(self, gateway: str, *words: str) -> dict[str, Any]:
+        """The operator's handover, once the stack knows of a standby."""
+        assert until(lambda: self.gateways()[gateway]["state"] == "ready", SETTLE, 0.2), self.gateways()
+        return dict(self.evernat("failover", gateway, *words))
 
     def associations(self, since: float) -> list[dict[str, Any]]:
         """The AssociateAddress calls of nodes that moved an address since a time (Unix seconds): changes of owner.

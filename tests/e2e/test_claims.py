@@ -80,7 +80,7 @@ def test_handover(pair: Cluster, how: str) -> None:
         for fault in HANDOVERS[how]:
             pair.lab.call("fault", principal=before["standby"], **fault)
         try:
-            pair.evernat("failover", "main")
+            pair.failover("main")
             kept(load)
         finally:
             pair.lab.call("clear_faults")

@@ -55,7 +55,7 @@ def test_power_off(pair: Cluster) -> None:
             assert seen.stream_alive
             after = gateway(pair)
             assert (after["holder"], after["public_address"]) == (before["standby"], pair.public)
-        done = pair.evernat("failover", "main", "--to", "a")
+        done = pair.failover("main", "--to", "a")
         assert done["to"]["slot"] == "a"
         kept(load)
     assert len(pair.associations(begun)) == 4
@@ -66,7 +66,7 @@ def test_failover(pair: Cluster) -> None:
     before = gateway(pair)
     with pair.load() as load:
         with watching(pair.lab, "client-a") as seen:
-            done = pair.evernat("failover", "main")
+            done = pair.failover("main")
         kept(load)
     assert done["to"]["instance"] == before["standby"]
     assert seen.stream_alive
@@ -76,7 +76,7 @@ def test_failover(pair: Cluster) -> None:
 def test_report(pair: Cluster) -> None:
     """`status` knows from the holder why it has the gateway, who stands by for it, and that the copies are whole."""
     before = gateway(pair)
-    pair.evernat("failover", "main")
+    pair.failover("main")
 
     def told() -> dict[str, Any] | None:
         report = gateway(pair)["report"]
