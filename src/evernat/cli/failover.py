@@ -8,7 +8,7 @@ import typer
 
 from evernat.cli import common
 from evernat.stack.errors import StackError
-from evernat.stack.handover import Handover, hand_over, target_of
+from evernat.stack.handover import Handover, hand_over, standing_by, target_of
 from evernat.stack.serving import Scene, look
 
 Gateway = Annotated[
@@ -38,13 +38,8 @@ def failover(
         scene = look(api, stack, reports=True)
         chosen = gateway_of(scene, gateway)
         slot = target_of(scene, chosen, to)
-        standby = scene.standby(chosen)
-        if not standby or standby.slot != slot:
-            raise StackError(
-                f"no node in slot {slot} is ready to take gateway {chosen}",
-                "wait until  evernat status  shows the gateway ready",
-            )
-        done = hand_over(api, scene, chosen, slot, timeout=timeout, report=lambda text: spinner.update(text))
+        scene = standing_by(api, scene, chosen, slot, spinner.update)
+        done = hand_over(api, scene, chosen, slot, timeout=timeout, report=spinner.update)
     if as_json:
         common.print_json(as_dict(done))
         return

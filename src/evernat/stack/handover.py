@@ -19,6 +19,9 @@ from evernat.stack.serving import Scene, leads_to, look
 PAUSE = 0.1
 """Seconds between two looks: the times of a handover are known this well."""
 
+TOLD = 10.0
+"""Seconds in which the holder surely told of a standby that it hears."""
+
 
 @dataclass(frozen=True)
 class Handover:
@@ -36,6 +39,24 @@ class Handover:
     """From the last look at which address and routes led to the source, to the first at which all led to the target.
 
     Packets feel less of it: nodes forward before and after; the API merely shows it late."""
+
+
+def standing_by(api: Api, scene: Scene, gateway: str, slot: str, report: Callable[[str], None]) -> Scene:
+    """A scene with a standby of the gateway in that slot. Raises StackError when there is none.
+
+    The holder tells within seconds that it hears a new one: where AWS shows one in service, that is waited for.
+    """
+    end = api.clock.now() + TOLD
+    while not ((standby := scene.standby(gateway)) and standby.slot == slot):
+        if not scene.able(slot) or api.clock.now() > end:
+            raise StackError(
+                f"no node in slot {slot} is ready to take gateway {gateway}",
+                "wait until  evernat status  shows the gateway ready",
+            )
+        report(f"the holder does not hear a standby in slot {slot} yet")
+        api.clock.sleep(1.0)
+        scene = look(api, scene.stack, reports=True)
+    return scene
 
 
 def hand_over(
