@@ -29,6 +29,7 @@ from evernat.agent.cluster_model import (
     Seen,
     State,
     Take,
+    Uncheck,
 )
 from evernat.agent.common import Proof
 
@@ -122,6 +123,13 @@ def test_trouble_ends_readiness() -> None:
     """A standby whose rules are gone starts over instead of claiming."""
     gate, actions = step(at(Role.STANDBY), seen(beats=heard(9), faults=("no nftables table",)))
     assert (gate.role, actions) == (Role.STARTING, [Prepare(CLOSED)])
+
+
+def test_the_check_is_turned_off_apart_from_the_rules() -> None:
+    """It takes a call to AWS, which may hang: rules are loaded meanwhile, and not again because of it."""
+    checked = seen(faults=(elect.CHECKED,))
+    assert step(at(Role.STARTING), checked)[1] == [Uncheck()]
+    assert step(at(Role.STARTING), checked._replace(loaded=None))[1] == [Prepare(CLOSED), Uncheck()]
 
 
 def test_after_a_stall_only_watch() -> None:
@@ -317,10 +325,44 @@ def test_one_look_that_shows_nobody_may_be_old() -> None:
 def test_a_stale_look_after_a_claim_is_not_believed() -> None:
     """Just after a takeover a look that still shows the former owner does not end it."""
     fresh = at(Role.TAKING, MINE)
-    fresh = fresh._replace(gates={"main": fresh.gates["main"]._replace(since=NOW - 1, taken=NOW - 1)})
+    fresh = fresh._replace(
+        gates={"main": fresh.gates["main"]._replace(since=NOW - 1, changed=NOW - 1, taken=NOW - 1)}
+    )
     gate, _ = step(fresh, seen(THEIRS))
     assert gate.role is Role.TAKING
     assert gate.record == MINE
+
+
+def test_another_owner_is_believed_soon_after_a_claim() -> None:
+    """What is held for five seconds was seen by looks; that the role changed a moment ago does not matter."""
+    held = at(Role.HOLDING, MINE)
+    held = held._replace(gates={"main": held.gates["main"]._replace(since=NOW - 1, changed=NOW - 5)})
+    assert step(held, seen(THEIRS, loaded=OPEN))[0].role is Role.SYNCING
+
+
+@pytest.mark.parametrize(("age", "role"), [(4.9, Role.STANDBY), (5.0, Role.TAKING)])
+def test_a_standby_that_finds_the_address_here_looks_again(age: float, role: Role) -> None:
+    """What it may just have given away is its own only by a look that began five seconds later."""
+    state = at(Role.STANDBY, MINE._replace(at=NOW - 60))
+    later = seen(MINE._replace(at=NOW - 60 + age))
+    assert step(state, later)[0].role is role
+
+
+@pytest.mark.parametrize("role", [Role.TAKING, Role.HOLDING, Role.HANDING])
+def test_what_was_ended_does_not_come_back(role: Role) -> None:
+    """A look that shows the association that we ended to take the gateway is an old one, however late it comes."""
+    gate, _ = step(at(role, MINE, target="as-1", to="i-other"), seen(THEIRS, loaded=OPEN))
+    assert gate.record == MINE
+
+
+def test_what_was_ended_is_not_ended_again() -> None:
+    """After a release, a look that shows the past leads to no second one; after five seconds it is believed."""
+    claiming = at(Role.CLAIMING, NOBODYS, target="as-1")
+    ended = claiming._replace(gates={"main": claiming.gates["main"]._replace(changed=NOW - 4)})
+    gate, actions = step(ended, seen(THEIRS, beats=heard(20)))
+    assert (gate.record, actions[0]) == (NOBODYS, Take("main"))
+    gate, actions = step(claiming, seen(THEIRS, beats=heard(20)))
+    assert (gate.record, actions) == (THEIRS, [Release("main", "as-1")])
 
 
 def test_a_handover_ends_drains_offers() -> None:
@@ -413,8 +455,14 @@ def test_the_hook_is_answered_when_the_node_is_of_use() -> None:
     asked = seen(beats=heard())._replace(hook="")
     assert Complete("CONTINUE") in step(at(Role.STANDBY), asked)[1]
     assert not any(isinstance(a, Complete) for a in step(at(Role.SYNCING), asked)[1])
-    late = at(Role.SYNCING)._replace(begun=NOW - 301)
-    assert Complete("ABANDON") in step(late, asked)[1]
+    late = asked._replace(awake=NOW - 301)
+    assert Complete("ABANDON") in step(at(Role.SYNCING), late)[1]
+
+
+def test_a_jump_of_the_clock_is_no_reason_to_give_up() -> None:
+    """The five minutes are counted from the last stall or jump: a clock that jumps ahead makes no node useless."""
+    begun = at(Role.SYNCING)._replace(begun=NOW - 3600)
+    assert step(begun, seen(beats=heard())._replace(hook="", awake=NOW - 2))[1] == []
 
 
 def test_what_is_under_way_is_not_asked_again() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from evernat.agent import elect
-from evernat.agent.cluster_model import Release, Role, Take
-from evernat.scenario import play
+from evernat.agent.cluster_model import Drain, Release, Role, Rules, Take
+from evernat.scenario import parse, play
 from evernat.scenario.cloud import Association, Cloud
 from evernat.scenario.layout import Layout
 from evernat.scenario.steady import rested
@@ -21,7 +21,9 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 def no_watching(patch: pytest.MonkeyPatch) -> None:
     """A node acts right after a stall or a jump of its clock."""
     step = elect.step
-    patch.setattr(elect, "step", lambda state, seen, now: step(state, seen._replace(awake=-1e9), now))
+    patch.setattr(
+        elect, "step", lambda state, seen, now: step(state, seen._replace(awake=state.begun - 1), now)
+    )
 
 
 def no_readiness(patch: pytest.MonkeyPatch) -> None:
@@ -100,6 +102,74 @@ def any_transition(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(elect.ALLOWED, Role.STANDBY, {Role.STARTING, Role.TAKING})
 
 
+def no_backoff(patch: pytest.MonkeyPatch) -> None:
+    """Whoever lost a gateway claims it again at once."""
+    patch.setattr(elect, "LONGEST", 0.0)
+
+
+def no_exponent(patch: pytest.MonkeyPatch) -> None:
+    """Whoever lost a gateway waits, but never longer."""
+    patch.setattr(elect, "LONGEST", 2.0)
+
+
+def old_looks_undo(patch: pytest.MonkeyPatch) -> None:
+    """A look that shows the past is believed after one's own change."""
+    patch.setattr(elect, "STALE", 0.0)
+
+
+def jumps_are_time(patch: pytest.MonkeyPatch) -> None:
+    """The time to be of use is counted by a clock that jumps."""
+    actions = elect._actions
+
+    def since_begun(state: Any, seen: Any, now: float) -> Any:
+        return actions(state, seen._replace(awake=state.begun), now)
+
+    patch.setattr(elect, "_actions", since_begun)
+
+
+def actions_without_verbs(patch: pytest.MonkeyPatch) -> None:
+    """One action about a gateway is like any other, so that one without an answer holds them all up."""
+    for kind in (Take, Drain):
+        patch.setattr(kind.__new__, "__defaults__", ("",))
+
+
+def no_doubt(patch: pytest.MonkeyPatch) -> None:
+    """Who may be losing the address lets resets pass."""
+    patch.setattr(elect, "doubtful", lambda gate, seen, now: False)
+
+
+def _rules_with(patch: pytest.MonkeyPatch, change: Callable[[Rules], Rules]) -> None:
+    rules = elect.rules
+    patch.setattr(elect, "rules", lambda state, seen, now: change(rules(state, seen, now)))
+
+
+def no_ending(patch: pytest.MonkeyPatch) -> None:
+    """Connections begin in what is handed over."""
+    _rules_with(patch, lambda rules: rules._replace(ending=frozenset()))
+
+
+def closing_early(patch: pytest.MonkeyPatch) -> None:
+    """What is handed over is closed before the address goes."""
+    _rules_with(patch, lambda rules: rules._replace(open=rules.open - rules.ending))
+
+
+def opening_early(patch: pytest.MonkeyPatch) -> None:
+    """A gateway is opened before its address is here."""
+
+    def opened(state: Any, seen: Any, now: float) -> Any:
+        claimed = {name for name, gate in state.gates.items() if gate.role is Role.CLAIMING}
+        rules = before(state, seen, now)
+        return rules._replace(open=rules.open | claimed)
+
+    before = elect.rules
+    patch.setattr(elect, "rules", opened)
+
+
+def another_address(patch: pytest.MonkeyPatch) -> None:
+    """What belongs to a gateway leaves with the address of another one."""
+    patch.setattr(elect, "address", lambda state, gate, seen: seen.addresses[0])
+
+
 @pytest.mark.parametrize(
     ("mutation", "rules"),
     [
@@ -113,6 +183,14 @@ def any_transition(patch: pytest.MonkeyPatch) -> None:
         (unknown_is_absent, {"2 unknown"}),
         (giving_up_without_the_api, {"6 cut off"}),
         (any_transition, {"7 transitions"}),
+        (no_backoff, {"3 one holder"}),
+        (old_looks_undo, {"3 one holder", "5 converges"}),
+        (actions_without_verbs, {"8 packets"}),
+        (no_doubt, {"8 packets"}),
+        (no_ending, {"8 packets"}),
+        (closing_early, {"6 cut off"}),
+        (opening_early, {"8 packets"}),
+        (another_address, {"5 converges"}),
     ],
 )
 def test_taking_out_a_safeguard_breaks_a_rule(
@@ -126,6 +204,38 @@ def test_taking_out_a_safeguard_breaks_a_rule(
     found = next((one for one in broken if one), None)
     assert found is not None
     assert found.rule in rules, str(found)
+
+
+LOSES_TWICE = """topology pair
+
+> 1.000 stall a 1.5
+> 6.000 stall b 1.5
+> 9.500 stall a 1.5
+> 12.500 power-off b
+> 40.000 end
+"""
+
+JUMPS_AT_BOOT = """topology pair
+start new
+
+> 1.200 jump a 3600
+> 40.000 end
+"""
+
+
+@pytest.mark.parametrize(
+    ("mutation", "rule", "text"),
+    [(no_exponent, "3 one holder", LOSES_TWICE), (jumps_are_time, "4 watching", JUMPS_AT_BOOT)],
+)
+def test_taking_out_a_safeguard_against_what_is_rare(
+    mutation: Patch, rule: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A schedule made for it shows what random ones show seldom; with the safeguard nothing breaks."""
+    assert play(parse(text)).broken is None
+    mutation(monkeypatch)
+    broken = play(parse(text)).broken
+    assert broken is not None
+    assert broken.rule == rule, str(broken)
 
 
 def test_an_association_is_a_lock() -> None:

@@ -244,10 +244,13 @@ class Agent:
         except EffectError as error:  # not known is not wrong, unless it never was known
             if self.checked is None:
                 wrong = wrong or str(error)
+        return self._faults(wrong)
+
+    def _faults(self, wrong: str = "") -> Found:
         with self.machine:
             found = [wrong] if wrong else [*self.nft.faults(), *kernel.faults(self.link)]
         if self.checked:
-            found.append("source/destination check")
+            found.append(elect.CHECKED)
         return {"faults": tuple(found)}
 
     def _look_records(self, cloud: Cloud) -> Found:
@@ -325,15 +328,17 @@ class Agent:
                 raise EffectError(tools)
             port, gateways = self.config.port, self.config.mine()
             self.nft.load(lambda fast: rules.table(gateways, addresses, wanted, port, self.link, fast))
-            if not self.seen.faults:
-                return {"loaded": wanted}
-            refused = kernel.prepare(self.link, self.seen.addresses[1:])
-            self.notes = [
-                n for n in [*self.notes[:1], self.nft.note, *(f"not set: {r}" for r in refused)] if n
-            ]
-        if self.checked:
-            cloud.uncheck(self.seen.interface)
-        return {**self._look_faults(cloud), "loaded": wanted}
+            self.put({"loaded": wanted})  # before another one may load
+            if self.seen.faults:
+                refused = kernel.prepare(self.link, self.seen.addresses[1:])
+                self.notes = [
+                    n for n in [*self.notes[:1], self.nft.note, *(f"not set: {r}" for r in refused)] if n
+                ]
+        return {} if self.checked is None else self._faults()
+
+    def _do_uncheck(self, cloud: Cloud) -> Found:
+        cloud.uncheck(self.seen.interface)
+        return self._look_faults(cloud)
 
     def _do_release(self, cloud: Cloud, gateway: str, association: str) -> Found:
         cloud.release(association)

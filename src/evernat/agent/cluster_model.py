@@ -200,10 +200,16 @@ class Probe(NamedTuple):
 
 
 class Prepare(NamedTuple):
-    """Make the kernel route and translate by these rules; turn the source/destination check off if it is on."""
+    """Make the kernel route and translate by these rules. No call to AWS: such a one may hang."""
 
     rules: Rules
     verb: str = "prepare"
+
+
+class Uncheck(NamedTuple):
+    """Turn the source/destination check off."""
+
+    verb: str = "uncheck"
 
 
 class Release(NamedTuple):
@@ -249,4 +255,4 @@ class Leave(NamedTuple):
     verb: str = "leave"
 
 
-Action = Union[Probe, Prepare, Release, Take, Point, Drain, Complete, Leave]
+Action = Union[Probe, Prepare, Uncheck, Release, Take, Point, Drain, Complete, Leave]

@@ -36,6 +36,7 @@ from .cluster_model import (
     Seen,
     State,
     Take,
+    Uncheck,
 )
 
 STARTING, SYNCING, STANDBY, CLAIMING, TAKING, HOLDING, HANDING = Role
@@ -52,15 +53,16 @@ ALLOWED = {
 OURS = (TAKING, HOLDING, HANDING)
 
 # Seconds between two looks at a fact: as a rule, and while something is moving.
-LOOKS = {
-    "faults": (10.0, 0.2),
-    "records": (2.0, 0.05),
-    "members": (5.0, 1.0),
-    "routes": (10.0, 10.0),
-    "proofs": (60.0, 0.05),
-    "targets": (10.0, 10.0),
-    "notice": (5.0, 5.0),
+SLOW = {
+    "faults": 10.0,
+    "records": 2.0,
+    "members": 5.0,
+    "routes": 10.0,
+    "proofs": 60.0,
+    "targets": 10.0,
+    "notice": 5.0,
 }
+FAST = {**SLOW, "faults": 0.2, "records": 0.05, "members": 1.0, "proofs": 0.05}
 
 SILENT = 0.3  # seconds without a heartbeat (one every 0.05) after which a peer is probed
 DEAD = 0.45  # and, not having answered, is taken for dead
@@ -84,6 +86,7 @@ HOOK = 120.0  # that long the launch hook may still be to come; after a reboot t
 REACH = 15.0  # a node whose last good look is older could not take anything
 
 ALIVE = ("pending", "running")
+CHECKED = "source/destination check"  # a fault
 
 Change = Optional[tuple[Role, str]]
 
@@ -109,7 +112,7 @@ def step(state: State, seen: Seen, now: float) -> tuple[State, list[Action]]:
     if seen.notice == "stop" and not state.leaving:
         state = state._replace(leaving=now)
     gates = {name: _next(state, _learn(gate, seen, now), seen, now) for name, gate in state.gates.items()}
-    state = state._replace(gates=gates)
+    state = State(state.config, gates, state.begun, state.leaving)
     return state, [action for action in _actions(state, seen, now) if action not in seen.busy]
 
 
@@ -156,16 +159,18 @@ def rules(state: State, seen: Seen, now: float) -> Rules:
     address, the far end would see another one, and reset the connection. One that is handed over goes on with what
     the other node knows, so that the gap begins when the address goes and not before.
     """
-    opened = frozenset(
-        name
-        for name, gate in state.gates.items()
-        if gate.role in (HOLDING, HANDING)
-        or (gate.role in (STARTING, TAKING) and not gate.taken and _mine(gate, seen))
-    )
-    others = frozenset(m.address for m in seen.members.values() if m.instance != seen.me and m.state in ALIVE)
-    doubted = frozenset(name for name, gate in state.gates.items() if doubtful(gate, seen, now))
-    ending = frozenset(name for name, gate in state.gates.items() if gate.role is HANDING)
-    return Rules(opened, frozenset(seen.targets.items()), others, doubted, ending)
+    opened, doubted, ending = set(), set(), set()
+    for name, gate in state.gates.items():
+        found = gate.role in (STARTING, TAKING) and not gate.taken and _mine(gate, seen)
+        if found or gate.role in (HOLDING, HANDING):
+            opened.add(name)
+        if doubtful(gate, seen, now):
+            doubted.add(name)
+        if gate.role is HANDING:
+            ending.add(name)
+    others = [m.address for m in seen.members.values() if m.instance != seen.me and m.state in ALIVE]
+    targets = frozenset(seen.targets.items())
+    return Rules(frozenset(opened), targets, frozenset(others), frozenset(doubted), frozenset(ending))
 
 
 def doubtful(gate: Gate, seen: Seen, now: float) -> bool:
@@ -204,14 +209,21 @@ def looks(state: State, seen: Seen, now: float) -> dict[str, float]:
         or doubtful(gate, seen, now)
         for gate in state.gates.values()
     )
-    return {fact: periods[fast] for fact, periods in LOOKS.items()}
+    return FAST if fast else SLOW
 
 
 def _learn(gate: Gate, seen: Seen, now: float) -> Gate:
     record, old = seen.records.get(gate.config.name), gate.record
-    if not record or (
-        gate.role in (TAKING, HOLDING) and now < gate.since + STALE and record.interface != seen.interface
-    ):
+    if not record or record is old:
+        return gate
+    # Old looks do not undo what we changed. An association that we ended cannot come back: no id is used again.
+    if gate.target and record.association == gate.target:
+        ended = gate.role is CLAIMING and old and not old.association
+        old_look = gate.role in OURS or (ended and now < max(gate.changed, seen.awake) + STALE)
+    else:
+        other = gate.role in (TAKING, HOLDING) and _mine(gate, seen) and record.interface != seen.interface
+        old_look = other and now < gate.changed + STALE
+    if old_look:
         return gate
     same = old and old.association == record.association
     return gate._replace(record=record, changed=gate.changed if same else now)
@@ -230,9 +242,7 @@ def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
     if gate.role is HANDING:
         return gate._replace(to=change[1].split()[0])
     if old.role is HANDING:
-        # Not held anew: a record that shows another owner is to be believed at once.
-        kept = gate._replace(until=now + AGAIN, since=gate.taken or state.begun)
-        return kept if gate.role is HOLDING else gate
+        return gate._replace(until=now + AGAIN) if gate.role is HOLDING else gate
     if gate.role is TAKING and old.role is CLAIMING:
         return gate._replace(taken=old.since, why=gate.cause)
     # Who came too late for what nobody had did no harm, and may be needed at once.
@@ -282,8 +292,9 @@ def _waiting(state: State, gate: Gate, seen: Seen, now: float) -> Change:
     trouble = _trouble(state, seen)
     if trouble:
         return None if gate.role is STARTING else (STARTING, trouble)
-    # Found here later than at the start, though nobody claimed it: an old look, unless it lasts.
-    if _mine(gate, seen) and (gate.role is STARTING or now - gate.changed >= STALE):
+    # Found here later than at the start, though nobody claimed it: an old look, unless later ones show it too.
+    lasts = gate.record and gate.record.at >= gate.changed + STALE
+    if _mine(gate, seen) and (gate.role is STARTING or lasts):
         return TAKING, "AWS says it is here"
     if gate.role is STARTING:
         return SYNCING, "able to forward"
@@ -421,17 +432,21 @@ def _actions(state: State, seen: Seen, now: float) -> list[Action]:
     gates, wanted = state.gates.values(), rules(state, seen, now)
     actions: list[Action] = []
     # Not before it is known what is ours: until then the table of an agent before us stays, and forwards.
-    if (seen.faults or wanted != seen.loaded) and all(gate.record for gate in gates):
+    broken = any(fault != CHECKED for fault in seen.faults)
+    if (broken or wanted != seen.loaded) and all(gate.record for gate in gates):
         actions.append(Prepare(wanted))
+    if CHECKED in seen.faults:
+        actions.append(Uncheck())
     for gate in gates:
         actions += _asks(gate, gate.record, seen, now) if gate.record else []
-    settled = all(_settled(gate, seen) for gate in gates)
-    hook = seen.hook == "answered" or (seen.hook == "none" and now - state.begun >= HOOK)
-    if not hook and (settled or now - state.begun >= LIMIT):
-        actions.append(Complete("CONTINUE" if settled else "ABANDON"))
-    held = [gate for gate in gates if gate.role in (CLAIMING, *OURS)]
-    if state.leaving and (now - state.leaving >= LEAVE or not any(peers(gate, seen, now) for gate in held)):
-        actions.append(Leave())
+    if seen.hook != "answered" and (seen.hook != "none" or now - state.begun < HOOK):
+        settled = all(_settled(gate, seen) for gate in gates)
+        if settled or now - seen.awake >= LIMIT:  # a jump of the clock is no time
+            actions.append(Complete("CONTINUE" if settled else "ABANDON"))
+    if state.leaving:
+        held = [gate for gate in gates if gate.role in (CLAIMING, *OURS)]
+        if now - state.leaving >= LEAVE or not any(peers(gate, seen, now) for gate in held):
+            actions.append(Leave())
     return actions
 
 
@@ -439,6 +454,10 @@ def _asks(gate: Gate, record: Record, seen: Seen, now: float) -> list[Action]:
     name, role = gate.config.name, gate.role
     if role is STANDBY and SILENT <= _silence(gate, seen, now) < WATCH:
         return [Probe(record.instance)]
+    if role is HANDING and name not in seen.drained and _ending(name, seen):
+        return [Drain(name)]
+    if role not in (CLAIMING, TAKING, HOLDING):
+        return []
     if role is CLAIMING and record.association:
         return [Release(name, record.association)] if record.association == gate.target else []
     tables = [table for table in gate.config.tables if _astray(gate, table, seen)]
@@ -446,9 +465,7 @@ def _asks(gate: Gate, record: Record, seen: Seen, now: float) -> list[Action]:
     if role is CLAIMING:
         # Who ended the association leads the routes here at the same time: each call may take AWS seconds.
         return [Take(name), *(points if gate.target else [])]
-    if role is HANDING and name not in seen.drained and _ending(name, seen):
-        return [Drain(name)]
-    return points if role in (TAKING, HOLDING) and _mine(gate, seen) else []
+    return points if _mine(gate, seen) else []
 
 
 def _astray(gate: Gate, table: str, seen: Seen) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from evernat.agent import elect
 from evernat.agent.cluster_model import (
     Action,
     Complete,
@@ -16,10 +17,12 @@ from evernat.agent.cluster_model import (
     Release,
     Route,
     Take,
+    Uncheck,
 )
 from evernat.scenario.air import DELAY
 from evernat.scenario.cloud import BUSY, Association, Refused, Unanswered
-from evernat.scenario.looks import TRIES, keep
+from evernat.scenario.looks import TRIES
+from evernat.scenario.reads import keep
 
 if TYPE_CHECKING:
     from evernat.scenario.node import Node
@@ -39,49 +42,54 @@ def act(node: Node, action: Action) -> None:
     ACTS[type(action)](node, action)
 
 
-def _write(
-    node: Node,
-    action: Action,
-    effect: Callable[[float], Any],
-    done: Callable[[Any], None],
-    text: str = "",
-    call: str = "",
-) -> None:
+class Write:
     """A call that changes something."""
-    world, process = node.world, node.process
-    if text:
-        world.say(f"{node.slot} asks AWS: {text}")
-    _busy(node, action, True)
 
-    tries = TRIES
+    __slots__ = ("action", "call", "done", "effect", "node", "process", "text", "tries")
 
-    def free() -> None:
-        if node.process == process:
-            _busy(node, action, False)
-            node.soon()
+    def __init__(
+        self,
+        node: Node,
+        action: Action,
+        effect: Callable[[float], Any],
+        done: Callable[[Any], None],
+        text: str = "",
+        call: str = "",
+    ):
+        self.node, self.action, self.effect, self.done, self.text = node, action, effect, done, text
+        self.call, self.process, self.tries = call or action.verb, node.process, TRIES
 
-    def ask() -> None:
-        if node.process == process:
-            world.call(node, call or action.verb, effect, answer)
+    def begin(self) -> None:
+        """Ask; until the answer is there, and a moment after it failed, the action is busy."""
+        if self.text:
+            self.node.world.say(f"{self.node.slot} asks AWS: {self.text}")
+        _busy(self.node, self.action, True)
+        self._ask()
 
-    def answer(result: Any) -> None:
-        nonlocal tries
-        if node.process != process:
+    def _ask(self) -> None:
+        if self.node.process == self.process:
+            self.node.world.call(self.node, self.call, self.effect, self._answer)
+
+    def _answer(self, result: Any) -> None:
+        world = self.node.world
+        if self.node.process != self.process:
             return
-        tries -= 1
-        if result == BUSY and tries:
-            world.later(world.jitter(0.3), ask)
+        self.tries -= 1
+        if result == BUSY and self.tries:
+            world.later(world.jitter(0.3), self._ask)
         elif isinstance(result, (Refused, Unanswered)):
             what = result.code if isinstance(result, Refused) else "no answer"
-            if text:
-                world.say(f"{node.slot} is told: {text}: {what}")
-            world.later(AGAIN, free)
+            if self.text:
+                world.say(f"{self.node.slot} is told: {self.text}: {what}")
+            world.later(AGAIN, self._free)
         else:
-            done(result)
-            node.known.clear()
-            free()
+            self.done(result)
+            self._free()
 
-    ask()
+    def _free(self) -> None:
+        if self.node.process == self.process:
+            _busy(self.node, self.action, False)
+            self.node.soon()
 
 
 def _busy(node: Node, action: Action, busy: bool) -> None:
@@ -95,7 +103,7 @@ def _probe(node: Node, action: Probe) -> None:
     def answer() -> None:
         ear = world.ears[node.id, action.instance]
         if there and there.speaks and ear.up and world.random.random() >= ear.loss:
-            ear.content, ear.heard_at = there.beat, node.local
+            ear.take(there.said, world.now)
             node.wake()
 
     if there and there is not node and world.talk(node, there):
@@ -103,20 +111,27 @@ def _probe(node: Node, action: Probe) -> None:
 
 
 def _prepare(node: Node, action: Prepare) -> None:
-    """Load the rules; the first time, turn the source/destination check off too."""
+    """Load the rules."""
+    if node.kernel is None:
+        node.world.stir("faults", "proofs")
+    if node.world.watcher:
+        node.world.watcher.loaded(node.world, node, action.rules)
     node.kernel = action.rules
     node.seen = node.seen._replace(loaded=action.rules)
-    node.looked.pop("faults", None)
+    node.forget("faults")
+    node.wake()
 
+
+def _uncheck(node: Node, action: Uncheck) -> None:
     def effect(_: float) -> None:
         node.checked = False
 
     def done(_: Any) -> None:
+        node.world.stir("faults")
         node.unchecked = True
+        node.forget("faults")
 
-    if not node.unchecked:
-        _write(node, action, effect, done, call="check")
-    node.wake()
+    Write(node, action, effect, done, call="check").begin()
 
 
 def _release(node: Node, action: Release) -> None:
@@ -127,14 +142,16 @@ def _release(node: Node, action: Release) -> None:
         return result
 
     def done(_: Any) -> None:
+        node.ended[action.association] = node.world.now
         keep(node, action.gateway, None, node.local)
 
-    _write(node, action, effect, done, f"release {action.gateway} ({action.association})")
+    Write(node, action, effect, done, f"release {action.gateway} ({action.association})").begin()
 
 
 def _take(node: Node, action: Take) -> None:
     world = node.world
-    index = next(g for g in node.config.gateways if g.name == action.gateway).places[node.slot]
+    assert node.state is not None
+    index = node.addresses.index(elect.address(node.state, node.state.gates[action.gateway], node.seen))
 
     def effect(now: float) -> Any:
         result = world.cloud.associate(action.gateway, node.interface, index, now)
@@ -145,7 +162,7 @@ def _take(node: Node, action: Take) -> None:
     def done(association: str) -> None:
         keep(node, action.gateway, Association(association, node.interface, node.id, index), node.local)
 
-    _write(node, action, effect, done, f"take {action.gateway}")
+    Write(node, action, effect, done, f"take {action.gateway}").begin()
 
 
 def _point(node: Node, action: Point) -> None:
@@ -161,7 +178,7 @@ def _point(node: Node, action: Point) -> None:
     def done(_: Any) -> None:
         node.seen = node.seen._replace(routes={**node.seen.routes, action.table: Route(True, node.local)})
 
-    _write(node, action, effect, done)
+    Write(node, action, effect, done).begin()
 
 
 def _drain(node: Node, action: Drain) -> None:
@@ -171,10 +188,9 @@ def _drain(node: Node, action: Drain) -> None:
     def done() -> None:
         if node.process == process:
             _busy(node, action, False)
-            follower = next(
-                (n for n in world.nodes.values() if n.copies.get(action.gateway, ("",))[0] == node.id), None
-            )
-            if follower and follower.running and world.talk(node, follower) and world.now >= follower.lagging:
+            assert node.state is not None
+            follower = world.nodes.get(node.state.gates[action.gateway].to)
+            if follower and world.follows(follower, node, action.gateway):
                 node.seen = node.seen._replace(drained=node.seen.drained | {action.gateway})
             node.wake()
 
@@ -191,7 +207,7 @@ def _complete(node: Node, action: Complete) -> None:
     def done(result: str) -> None:
         node.seen = node.seen._replace(hook=result)
 
-    _write(node, action, effect, done)
+    Write(node, action, effect, done).begin()
 
 
 def _leave(node: Node, action: Leave) -> None:
@@ -202,6 +218,7 @@ def _leave(node: Node, action: Leave) -> None:
 ACTS: dict[type, Callable[[Node, Any], None]] = {
     Probe: _probe,
     Prepare: _prepare,
+    Uncheck: _uncheck,
     Release: _release,
     Take: _take,
     Point: _point,

@@ -6,32 +6,84 @@ arrived is worked out when somebody looks, or just before something changes.
 
 from __future__ import annotations
 
-from typing import Any
+from evernat.agent import elect
+from evernat.agent.cluster_model import Beat
 
 PERIOD = 0.05
 DELAY = 0.0005
 """Seconds from one node to another."""
 
+MANY = 200
+"""Beats in a row that may get lost."""
+
+
+Said = tuple[Beat, float]
+"""What a node says, and since when."""
+
 
 class Ear:
     """What one node hears of another. `up`: the path is there; `loss`: the share that is lost on it."""
 
-    __slots__ = ("beats", "content", "heard_at", "last", "loss", "offset", "phase", "salt", "saying", "up")
+    __slots__ = (
+        "beats",
+        "content",
+        "heard",
+        "heard_at",
+        "last",
+        "loss",
+        "offset",
+        "phase",
+        "salt",
+        "saying",
+        "up",
+    )
 
     def __init__(self, phase: float, salt: int):
         self.phase, self.salt = phase, salt
         self.up, self.loss = True, 0.0
         self.beats = False  # whether the sender sends
-        self.saying: Any = None  # what it says now
+        self.saying: Said | None = None  # what it says now
         self.last = -1  # number of the last beat that arrived
-        self.content: Any = None
-        self.heard_at = 0.0  # by the receiver's clock, which is `offset` ahead of the world's
+        self.content: Said | None = None
+        self.heard = 0.0  # when it arrived
+        self.heard_at = 0.0  # by the receiver's clock, which was then `offset` ahead of the world's
         self.offset = 0.0
 
     @property
     def steady(self) -> bool:
-        """Whether every beat arrives."""
-        return self.up and self.beats and not self.loss
+        """Whether every beat arrives, and there was one since the sender last said something new."""
+        return self.up and self.beats and not self.loss and self.content is self.saying
+
+    def say(self, said: Said | None) -> None:
+        """The sender says this from now on, or falls silent."""
+        was, self.beats = self.beats, said is not None
+        if said and not (was and self.saying == said):
+            self.saying = said
+            self.again()
+
+    def again(self) -> None:
+        """The next beat is news, whatever it says."""
+        if self.saying:
+            self.saying = (*self.saying,)
+
+    def next(self, now: float) -> float:
+        """When the next beat arrives that is news: what it says is, or that there is one. Else never."""
+        told = self.content is self.saying and (not self.loss or now - self.heard < elect.SILENT - PERIOD)
+        if told or not (self.up and self.beats):
+            return float("inf")
+        number = self.last + 1
+        while self.loss and self._lost(number) and number < self.last + MANY:
+            number += 1
+        return number * PERIOD + self.phase + DELAY + 1e-6
+
+    def beat(self) -> Beat | None:
+        """The last heartbeat. Who was ready is so for longer now."""
+        if not self.content:
+            return None
+        (instance, slot, _, holds, ready, offers, draining), said = self.content
+        if ready:
+            ready = {name: seconds + self.heard - said for name, seconds in ready.items()}
+        return Beat(instance, slot, self.heard_at, holds, ready, offers, draining)
 
     def listen(self, now: float) -> None:
         """Work out what has arrived by now, if nothing changed since the last time."""
@@ -43,8 +95,12 @@ class Ear:
         while number > self.last and self.loss and self._lost(number):
             number -= 1
         if number > self.last:
-            self.content, self.heard_at = self.saying, number * PERIOD + self.phase + DELAY + self.offset
+            self.take(self.saying, number * PERIOD + self.phase + DELAY)
         self.last = max(newest, self.last)
+
+    def take(self, said: Said | None, at: float) -> None:
+        """A beat arrived."""
+        self.content, self.heard, self.heard_at = said, at, at + self.offset
 
     def _lost(self, number: int) -> bool:
         mixed = (number * 2654435761 + self.salt * 40503) & 0xFFFFFFFF

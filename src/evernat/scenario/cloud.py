@@ -17,6 +17,9 @@ T = TypeVar("T")
 TIMEOUT = 5.0
 """Seconds until a node gives up waiting for an answer."""
 
+HANG = 60.0
+"""The same, when the answer begins to come, and does not end."""
+
 
 class History(Generic[T]):
     """One value, and what it was before."""
@@ -76,15 +79,21 @@ class Unanswered(NamedTuple):
 
 
 class Cloud:
-    """AWS's record. `cut` is told which instances lose their connections."""
+    """AWS's record.
 
-    def __init__(self, layout: Layout, cut: Callable[[str], None]):
+    `cut` is told which instances lose their connections, `stir` that looks of some names are about to show another
+    thing, and who will lose its connections by that.
+    """
+
+    def __init__(
+        self, layout: Layout, cut: Callable[[str], None], stir: Callable[..., None] = lambda *_, cut="": None
+    ):
         names = [gateway.name for gateway in layout.gateways]
         self.owners: dict[str, History[Association | None]] = {name: History(None) for name in names}
         self.routes = {table: History("") for gateway in layout.gateways for table in gateway.tables}
         self.wishes = {name: History("") for name in names}
         self.instances: dict[str, History[Instance]] = {}
-        self.cut = cut
+        self.cut, self.stir = cut, stir
         self.stale = 0.0
         self.associations = 0  # made so far
         self.moves = 0  # of addresses
@@ -93,12 +102,14 @@ class Cloud:
         """A new instance in that slot: i-a1, then i-a2, ..."""
         number = sum(1 for name in self.instances if name[2] == slot) + 1
         made = Instance(f"i-{slot}{number}", slot, "running")
+        self.stir("members")
         self.instances[made.id] = History(made, now)
         return made
 
     def change(self, instance: str, state: str, now: float) -> None:
         """Another state. A terminated instance loses its Elastic IP; routes to it stay, and lead nowhere."""
         record = self.instances[instance]
+        self.stir("members", "records", "proofs")
         record.set(record.now._replace(state=state), now)
         if state == "terminated":
             for history in self.owners.values():
@@ -121,9 +132,12 @@ class Cloud:
             return Refused("Resource.AlreadyAssociated")
         if not self.there(interface):
             return Refused("InvalidNetworkInterfaceID.NotFound")
+        if any(h.now and (h.now.interface, h.now.place) == (interface, place) for h in self.owners.values()):
+            return Refused("Resource.AlreadyAssociated")
         instance = "i-" + interface.removeprefix("eni-")
         self.associations += 1
         made = Association(f"eipassoc-{self.associations}", interface, instance, place)
+        self.stir("records", "proofs", cut="" if place else instance)
         self.owners[gateway].set(made, now)
         self.moves += 1
         if place == 0:
@@ -135,7 +149,9 @@ class Cloud:
         for history in self.owners.values():
             if history.now and history.now.id == association:
                 old = history.now
+                self.stir("records", "proofs", cut="" if old.place else old.instance)
                 history.set(None, now)
+                self.moves += 1
                 if old.place == 0:
                     self.cut(old.instance)
                 return None
@@ -146,5 +162,6 @@ class Cloud:
         if not self.there(interface):
             return Refused("InvalidNetworkInterfaceID.NotFound")
         if self.routes[table].now != interface:
+            self.stir("routes")
             self.routes[table].set(interface, now)
         return None

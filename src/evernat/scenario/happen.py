@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from evernat.scenario import looks
 from evernat.scenario.node import Node
 from evernat.scenario.script import Event
 from evernat.scenario.world import World
@@ -19,9 +20,15 @@ def happen(world: World, event: Event) -> None:
     """Let the event happen now."""
     world.say(f"> {event.what} {' '.join(event.words)}".rstrip())
     world.happened += 1
+    world.shaken = world.now
     world.listen()
+    if event.what in STIRRING:
+        world.stir(*looks.FACTS)
     DO[event.what](world, *event.words)
-    world.wake()
+
+
+STIRRING = ("jump", "api-off", "api-on", "fail", "slow", "stale", "failover", "wipe", "mend-all")
+"""Events that change what looks show, or how long they take. What AWS does tells of itself."""
 
 
 def _node(act: Callable[[World, Node], object]) -> Callable[[World, str], None]:
@@ -100,12 +107,14 @@ def _stale(world: World, seconds: str) -> None:
 
 
 def _spot(world: World, node: Node) -> None:
+    world.stir("notice")
     node.notice = "interrupt"
     world.later(SPOT, terminate, world, node)
 
 
 def _rebalance(world: World, node: Node) -> None:
     if _replace(world, node):
+        world.stir("notice")
         node.notice = "rebalance"
 
 

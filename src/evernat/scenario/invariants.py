@@ -7,6 +7,8 @@
 5 converges    when the troubles are over every gateway has one holder that serves it, and the rest stand by
 6 cut off      who has a gateway by AWS's record goes on forwarding, whatever the API does
 7 transitions  roles change only along the table
+8 packets      what leaves a node has the gateway's address, or its connection outlives the answer; what is handed over
+               is what the other one knows
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evernat.agent import elect
-from evernat.agent.cluster_model import Action, Gate, Release, Role, State, Take
+from evernat.agent.cluster_model import Action, Beat, Gate, Release, Role, Rules, State, Take
+from evernat.scenario.cloud import Association
 
 if TYPE_CHECKING:
     from evernat.scenario.node import Node
@@ -28,8 +31,17 @@ AUDIBLE = 0.29
 WATCH = 0.9
 """Seconds after a disturbance in which a node may take nothing."""
 
-UNSEEN_OWNER = 9.0
-"""Seconds a node may hold what another one has: an answer that got lost, 5 s, and two looks at the record."""
+UNSEEN_OWNER = 5.0
+"""Seconds a node may hold, and forward for, what another one has."""
+
+NOTICED = 0.2
+"""Seconds after which a node must have drawn the consequence of what arrived: some rounds of its loop."""
+
+REMEMBERED = 4.5
+"""Seconds in which a node, whatever looks show, knows what it has done."""
+
+DRAINED = 1.0
+"""Seconds in which all has to have gone well for what is handed over to have been drained."""
 
 LOOKED = 10.5
 """Seconds after which a node must have noticed that somebody flushed its rules."""
@@ -59,6 +71,9 @@ class Watcher:
         self.learning: dict[
             tuple[str, int, str], float
         ] = {}  # since when a node's process copies connections
+        self.lost: dict[
+            tuple[str, int, str], tuple[int, float]
+        ] = {}  # how often in short order, and when it may claim again
         self.moves: dict[str, int] = {}
         self.owners: dict[str, str] = {}
 
@@ -69,8 +84,9 @@ class Watcher:
             was = before.gates[name]
             if gate.role is not was.role:
                 self._transition(world, node, was, gate)
-            if gate.role in HOLDS or self.twice:
-                self._twice(world, node, name)
+                self._backoff(world, node, was, gate)
+            self._twice(world, node, name, was.role)
+            self._forwards(world, node, gate)
         for action in actions:
             if isinstance(action, (Release, Take)):
                 self._claim(world, node, action)
@@ -78,6 +94,8 @@ class Watcher:
     def moved(self, world: World) -> None:
         """An address went somewhere."""
         for name, history in world.cloud.owners.items():
+            if history.times[-1] == world.now:
+                self._left(world, name, history.values[-2] if len(history.values) > 1 else None)
             owner, last = history.now, history.values[-2] if len(history.values) > 1 else None
             if owner and last and owner.instance != last.instance:
                 raise BrokenError(
@@ -102,6 +120,8 @@ class Watcher:
             raise BrokenError("7 transitions", f"{node.slot} {name}: {was.role.value} -> {gate.role.value}")
         if gate.role is Role.SYNCING:
             self.learning[key] = world.now
+        if gate.role in (Role.SYNCING, Role.STANDBY):
+            node.ended.clear()
         if gate.role is Role.STANDBY and was.role is Role.SYNCING and name not in node.seen.synced:
             waited = world.now - self.learning.get(key, world.now)
             if waited < WATCH - 0.1:
@@ -122,11 +142,13 @@ class Watcher:
             raise BrokenError("1 ready", f"{node.slot} claims {name}, and could not forward")
         if not isinstance(action, Release):
             return
+        if world.now - node.ended.get(action.association, float("-inf")) < REMEMBERED:
+            raise BrokenError("5 converges", f"{node.slot} ends {action.association} again")
         owner = world.cloud.owners[name].now
         if owner is None or owner.id != action.association or owner.instance == node.id:
             return
         ear, holder = world.ears[node.id, owner.instance], world.nodes[owner.instance]
-        audible = holder.speaks and node.local - ear.heard_at < AUDIBLE and ear.content is not None
+        audible = holder.speaks and world.now - ear.heard < AUDIBLE and ear.content is not None
         if audible and not self._offered(node, name):
             raise BrokenError(
                 "2 unknown", f"{node.slot} takes {name} from {owner.instance}, which lives and is heard"
@@ -135,17 +157,92 @@ class Watcher:
     def _offered(self, node: Node, name: str) -> bool:
         return any(beat.offers.get(name) == node.id for beat in node.seen.beats.values())
 
-    def _twice(self, world: World, node: Node, name: str) -> None:
+    def _twice(self, world: World, node: Node, name: str, was: Role) -> None:
         key, owner = (name, node.id), world.cloud.holder(name)
-        blind = not node.api or world.slow or world.cloud.stale or world.now < node.stalled or node.faults
-        if owner in ("", node.id) or blind or node.role(name) not in HOLDS:
+        blind = not node.api or world.slow or world.cloud.stale or node.faults
+        forwards = node.kernel is not None and name in node.kernel.open
+        if owner in ("", node.id) or blind or not (was in HOLDS or forwards):
             self.twice.pop(key, None)
             return
         since = max(self.twice.setdefault(key, world.now), node.watching)
         if world.now - since > UNSEEN_OWNER:
+            what = "forwards for" if forwards else "holds"
             raise BrokenError(
-                "3 one holder", f"{node.slot} holds {name} for {world.now - since:.1f} s, which {owner} has"
+                "3 one holder", f"{node.slot} {what} {name} for {world.now - since:.1f} s, which {owner} has"
             )
+
+    def _backoff(self, world: World, node: Node, was: Gate, gate: Gate) -> None:
+        """Whoever loses a gateway to another one waits twice as long each time before it claims again."""
+        name, key = gate.config.name, (node.id, node.process, gate.config.name)
+        count, until = self.lost.get(key, (0, 0.0))
+        early = until - world.now
+        jumped = node.watching > until - 2.0**count
+        claims = gate.role is Role.CLAIMING and was.role is Role.STANDBY
+        if claims and early > NOTICED and not jumped and not self._offered(node, name):
+            raise BrokenError("3 one holder", f"{node.slot} claims {name} {early:.1f} s too early")
+        record = gate.record
+        had = was.role in (Role.TAKING, Role.HOLDING) or (was.role is Role.CLAIMING and was.target)
+        lost = had and gate.role in (Role.SYNCING, Role.STANDBY)
+        if lost and record and record.association not in ("", was.target) and record.instance != node.id:
+            count = count + 1 if world.now - until < elect.QUIET - 1.0 else 1
+            self.lost[key] = count, world.now + min(2.0**count, 120.0)
+
+    def _forwards(self, world: World, node: Node, gate: Gate) -> None:
+        """Whoever has a gateway forwards for it, also while it gives it away."""
+        name, kernel = gate.config.name, node.kernel
+        if gate.role not in (Role.HOLDING, Role.HANDING) or kernel is None or name in kernel.open:
+            return
+        if world.cloud.holder(name) == node.id and node.local - gate.since > NOTICED:
+            raise BrokenError("6 cut off", f"{node.slot} is {gate.role.value} {name}, and does not forward")
+
+    def loaded(self, world: World, node: Node, rules: Rules) -> None:
+        """A node loads rules: it opens what it has, and translates to the address that AWS leads elsewhere."""
+        assert node.state is not None
+        for name in rules.open - (node.kernel.open if node.kernel else frozenset()):
+            history, gate = world.cloud.owners[name], node.state.gates[name]
+            recent = world.now - history.times[-1] < UNSEEN_OWNER + world.cloud.stale + world.slow
+            owner = history.now
+            if owner is None or owner.instance != node.id:
+                if not recent and node.api:
+                    raise BrokenError("8 packets", f"{node.slot} opens {name}, which it has not got")
+            elif node.addresses[owner.place] != elect.address(node.state, gate, node.seen):
+                raise BrokenError("8 packets", f"{node.slot} translates to another address than {name}'s")
+
+    def offered(self, world: World, node: Node, beat: Beat) -> None:
+        """A node offers what it has: no connection begins there any more, and the other one knows them all."""
+        assert node.state is not None
+        for name, to in beat.offers.items():
+            if node.kernel and name in node.kernel.open and name not in node.kernel.ending:
+                raise BrokenError("8 packets", f"{node.slot} offers {name}, and lets connections begin")
+            other, begun = world.nodes[to], world.now - DRAINED
+            calm = max(world.shaken, node.watching, other.watching, other.lagging) < begun
+            follows = world.follows(other, node, name) and other.copies[name][1] < begun
+            if calm and follows and name not in node.seen.drained:
+                raise BrokenError("8 packets", f"{node.slot} offers {name}, and did not drain it")
+
+    def _left(self, world: World, name: str, owner: Association | None) -> None:
+        """An address leaves a node that forwards: resets from outside answer what leaves with another one now."""
+        node = world.nodes.get(owner.instance) if owner else None
+        if not node or not node.speaks or node.kernel is None or name not in node.kernel.open:
+            return
+        begun = world.now - NOTICED
+        doubtful = node.role(name) is Role.HANDING
+        if node.role(name) is Role.HOLDING:
+            for ear in node.ears.values():
+                ear.listen(world.now)
+                claims = ear.content and ear.content[0].holds.get(name) == "" and ear.content[1] < begun
+                doubtful = doubtful or bool(claims and begun < ear.heard)
+        changed = max(
+            node.watching, world.shaken, node.state.gates[name].since - node.offset if node.state else 0.0
+        )
+        if doubtful and changed < begun and name not in node.kernel.doubted:
+            raise BrokenError("8 packets", f"{name} leaves {node.id}, which lets resets pass")
+
+    def answered(self, world: World, node: Node, result: str) -> None:
+        """A node answered its launch hook."""
+        age = world.now - node.launched
+        if result == "ABANDON" and age < elect.LIMIT:
+            raise BrokenError("4 watching", f"{node.slot} is given up {age:.0f} s after its launch")
 
 
 def unsettled(world: World) -> str:

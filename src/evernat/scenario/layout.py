@@ -7,6 +7,12 @@ from typing import NamedTuple
 
 from evernat.agent.cluster_model import Config, Gateway
 
+PUBLIC = {
+    "main": "203.0.113.7",
+    "main-a": "203.0.113.7",
+    "main-b": "203.0.113.8",
+    "main-c": "203.0.113.9",
+}
 CLIENTS = ("172.18.64.0/20",)
 
 
@@ -36,7 +42,7 @@ class Layout(NamedTuple):
 
     def public(self, gateway: str) -> str:
         """Its Elastic IP."""
-        return f"203.0.113.{7 + [known.name for known in self.gateways].index(gateway)}"
+        return PUBLIC[gateway]
 
 
 def _gateway(name: str, home: str, standby: str, index: dict[str, int], tables: tuple[str, ...]) -> Gateway:

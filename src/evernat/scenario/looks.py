@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evernat.agent import elect
-from evernat.agent.cluster_model import (
-    Beat,
-    Member,
-    Record,
-    Route,
-)
-from evernat.agent.common import Proof
-from evernat.scenario.cloud import DENIED, Association, Refused, Unanswered
+from evernat.agent.cluster_model import Beat, Record, Role, Seen, State
+from evernat.scenario.air import PERIOD
+from evernat.scenario.cloud import DENIED, Refused, Unanswered
+from evernat.scenario.reads import READS, TAKE_IN
 
 if TYPE_CHECKING:
     from evernat.scenario.node import Node
 
-DOZE = 1.0
-"""Seconds between two rounds of the loop when nothing happens: saves most of the work, and changes nothing."""
-
 TURN = 0.05
-"""Seconds between two rounds when something does."""
+"""Seconds between two rounds of the loop. Those in which nothing can happen are left out, as `rest` says."""
 
-NOTICED = 0.7
-"""Seconds after which the silence of a peer is nothing new."""
+FOREVER = 1e6
+
+RENEWED = 2.0
+"""A record may be so much older than the last look at it: a while is what matters, not a moment."""
+
+FACTS = ("records", "members", "routes", "proofs", "faults", "notice")
+"""What nodes look at here; no gateway forwards to a dynamic target."""
+
+WAITS = {
+    "awake": "WATCH",
+    "begun": "HOOK",
+    "hook": "LIMIT",
+    "leaving": "LEAVE",
+    "starting": "",
+    "syncing": "WATCH SYNC",
+    "standby": "",
+    "claiming": "",
+    "taking": "MOVE PROVE",
+    "holding": "",
+    "handing": "DRAIN OFFER",
+    "astray": "WATCH TAKE",
+    "vacant": "VACANT",
+    "ended": "STALE",
+    "until": "NOTHING",
+    "record": "REACH",
+    "beat": "SILENT DEAD WATCH STALE",
+    "heard": "NOTHING",
+    "ready": "BACK",
+    "copying": "NOTHING",
+}
+"""What the agent waits for: that one of its limits has passed since a moment. By the names in `elect`."""
 
 SYNC = 0.15
 """Seconds a full copy of the flows takes."""
+
+PROMPTLY = 0.0
+"""When all looks have to be gone through again."""
 
 AT_ONCE = 6
 """Looks at one fact that may be under way,"""
@@ -43,74 +68,196 @@ TRIES = 4
 """Attempts at a read, or at what AWS was too busy for."""
 
 
+def limits() -> dict[str, tuple[float, ...]]:
+    """WAITS in seconds, ascending."""
+    return {
+        kind: tuple(sorted(getattr(elect, name, 0.0) for name in names.split()))
+        for kind, names in WAITS.items()
+    }
+
+
 def look(node: Node) -> None:
-    """Bring in what needs no asking, and ask for what is due."""
-    world, seen = node.world, node.seen
-    now = world.now
-    pace, calm = DOZE, True
+    """Bring in what needs no asking."""
+    now = node.world.now
     beats: dict[str, Beat] = {}
-    for speaker, one in node.ears.items():
-        one.listen(now)
-        if one.content is not None:
-            beats[speaker] = one.content._replace(at=one.heard_at)
-            if not one.steady:
-                calm, age = False, node.local - one.heard_at
-                if age < NOTICED:
-                    pace = min(pace, max(TURN, elect.SILENT - age))
-    node.seen = seen._replace(beats=beats, synced=_synced(node))
-    # While all peers are heard and no role changes, the periods stay: `node.due` is when the next look is.
-    if not calm or now >= node.due or len(node.looked) < node.facts:
-        node.period = _look_around(node)
-    node.pace = min(pace, node.period)
+    for speaker, ear in node.ears.items():
+        ear.listen(now)
+        beat = ear.beat()
+        if beat:
+            beats[speaker] = beat
+    shown = "records" in node.idle and node.shown.get("records", 0.0) > changed(node, "records")
+    records = _renewed(node) if shown else node.seen.records
+    node.seen = node.seen._replace(beats=beats, records=records, synced=_synced(node))
 
 
-def _look_around(node: Node) -> float:
-    """Begin the looks that are due; gives the shortest period."""
-    assert node.state is not None
-    now, periods = node.world.now, elect.looks(node.state, node.seen, node.local)
-    for name, period in periods.items():
-        if now - node.looked.get(name, -1e9) >= period and _free(node.flying.get(name, []), now):
-            node.looked[name] = now
+def ask(node: Node) -> None:
+    """Begin the looks that are due, and work out when the next is."""
+    now, looked, idle, due = node.world.now, node.looked, node.idle, FOREVER
+    if now < node.due:
+        return
+    if node.due == PROMPTLY:
+        idle.clear()
+    mattering = _mattering(node)
+    for name in FACTS:
+        if name in idle:
+            continue
+        period = node.periods[name]
+        foreseen = name not in mattering and _foreseen(node, name)
+        at = looked.get(name, -1e9) + period
+        if not foreseen and at <= now and _free(node.flying.get(name, ()), now):
+            looked[name], at = now, now + period
             _look(node, name)
-    node.facts = len(periods)
-    node.due = min(node.looked.get(name, now) + period for name, period in periods.items())
-    return min(periods.values())
+            foreseen = name not in mattering and _foreseen(node, name)
+        if foreseen:
+            idle[name] = period
+        elif at < due:
+            due = at
+    node.due = due
 
 
-def _free(flying: list[float], now: float) -> bool:
+def rest(node: Node) -> float:
+    """Seconds in which no round can decide anything new, if nothing comes in."""
+    world, state, seen, local = node.world, node.state, node.seen, node.local
+    assert state is not None
+    limits, shortest = world.limits, FOREVER
+    for kind, moment in _moments(node, state, seen):
+        age = local - moment
+        for limit in limits[kind]:
+            if age < limit:
+                if limit - age < shortest:
+                    shortest = limit - age
+                break
+    return shortest + world.random.random() * TURN
+
+
+def _moments(node: Node, state: State, seen: Seen) -> list[tuple[str, float]]:
+    """Since when the agent waits, and for what."""
+    now, offset = node.world.now, node.offset
+    limits, found = node.world.limits, [("awake", seen.awake)]
+    if seen.hook != "answered":
+        found += (("begun", state.begun), ("hook", seen.awake))
+    if state.leaving:
+        found.append(("leaving", state.leaving))
+    if node.copying > now:
+        found.append(("copying", node.copying + offset))
+    for gate in state.gates.values():
+        role, record = gate.role, gate.record
+        if limits[role.value]:
+            found.append((role.value, gate.since))
+        if gate.until > node.local:
+            found.append(("until", gate.until))
+        if role is Role.SYNCING:
+            found.append(("syncing", seen.awake))
+        if not record:
+            continue
+        found.append(("record", record.at))
+        mine, ear = record.interface == seen.interface, node.ears.get(record.instance)
+        if role in elect.OURS and not mine:
+            found.append(("astray", max(gate.since, gate.changed)))
+        elif role is Role.STANDBY and not (ear and ear.steady):
+            found += (("vacant", gate.changed), ("vacant", gate.since))
+        if seen.records[gate.config.name] is not record:  # it is not believed
+            found += (("ended", gate.changed), ("ended", seen.awake))
+    for speaker, ear in node.ears.items():
+        beat = seen.beats.get(speaker)
+        if not ear.steady:
+            found.append(("heard", ear.next(now) + offset))
+        if beat and not ear.steady:
+            found.append(("beat", beat.at))
+            if seen.awake > beat.at:
+                found.append(("beat", seen.awake))
+        if beat and len(state.gates) > 1:
+            found += (("ready", beat.at - seconds + PERIOD) for seconds in beat.ready.values())
+    return found
+
+
+def _foreseen(node: Node, name: str) -> bool:
+    """Whether a look would show what the last one will."""
+    return node.fresh.get(name, 0.0) > changed(node, name) and not _fails(node, name)
+
+
+def _fails(node: Node, name: str) -> bool:
+    """Whether the next look will get no answer."""
+    return not node.api or bool(node.faults and any(call == name for call, _ in node.faults))
+
+
+def changed(node: Node, name: str) -> float:
+    """Since when looks show what they show."""
+    return node.world.stirred[name] + node.world.cloud.stale
+
+
+def resume(node: Node, name: str, cut: bool) -> None:
+    """What a look shows changes: those that were left out would be under way now."""
+    world, now, period = node.world, node.world.now, node.idle.pop(name)
+    if not node.running or now < node.stalled:
+        node.due = PROMPTLY
+        return
+    began = node.looked[name] = now - world.random.random() * period
+    node.rouse(began + period)
+    period = max(period, (world.slow + world.settings.api) / AT_ONCE)
+    played, flying = node.fresh.get(name, 0.0), node.flying.setdefault(name, [])
+    while name in READS and began > played and _free(flying, now):
+        if not Look(node, name, now - began).begin(now - began, cut):
+            break
+        began -= period
+
+
+def _renewed(node: Node) -> dict[str, Record]:
+    """The records as the looks that were left out would show them: as they are, but younger."""
+    world, period = node.world, node.idle["records"]
+    since = max(world.now - node.looked.get("records", world.now), 0.0)
+    at = node.local - since % period - 1.5 * (world.settings.api + world.slow)
+    return {
+        name: record if at - record.at < RENEWED else Record(*record[:-1], at)
+        for name, record in node.seen.records.items()
+    }
+
+
+def _free(flying: Sequence[float], now: float) -> bool:
     """Whether one more look may be under way."""
-    return len(flying) < MOST and sum(now - began < HANGS for began in flying) < AT_ONCE
+    return len(flying) < AT_ONCE or (
+        len(flying) < MOST and sum(now - began < HANGS for began in flying) < AT_ONCE
+    )
 
 
 def _look(node: Node, name: str) -> None:
+    if not _fails(node, name):
+        node.fresh[name] = node.world.now
     if name in READS:
-        _ask(node, name)
+        Look(node, name).begin()
     elif name == "faults":
         faults: tuple[str, ...] = () if node.kernel is not None else ("the rules are not loaded",)
-        faults += () if node.unchecked else ("the source/destination check is on",)
-        node.seen = node.seen._replace(faults=faults)
+        faults += () if node.unchecked else (elect.CHECKED,)
+        _tell(node, faults=faults)
     elif name == "notice":
-        node.seen = node.seen._replace(notice=node.notice)
+        _tell(node, notice=node.notice)
+
+
+def _tell(node: Node, **news: Any) -> None:
+    seen = node.seen._replace(**news)
+    if seen != node.seen:
+        node.seen = seen
+        node.soon()
 
 
 def _synced(node: Node) -> frozenset[str]:
     """Gateways whose flows are all here. Copying goes on while both can talk."""
     world, state = node.world, node.state
     assert state is not None
+    known = node.seen.records
     for name in state.gates:
-        holder = world.cloud.holder(name)
-        speaker = world.nodes.get(holder)
+        holder = known[name].instance if name in known else ""  # whom to ask, if that is still so
         copy = node.copies.get(name)
-        record = node.seen.records.get(name)
-        if speaker is None or speaker is node or (copy and copy[0] == holder):
+        if holder in ("", node.id) or (copy and copy[0] == holder) or world.cloud.holder(name) != holder:
             continue
-        if not record or record.instance != holder:  # it knows of no one to ask
-            continue
+        speaker = world.nodes[holder]
         if speaker.speaks and world.talk(node, speaker):
             node.copies[name] = (holder, world.now + SYNC)
+    if not node.copies:
+        return frozenset()
+    node.copying = max([node.lagging, *[complete for _, complete in node.copies.values()]])
     if world.now < node.lagging:
         return frozenset()
-    known = node.seen.records
     return frozenset(
         name
         for name, (source, complete) in node.copies.items()
@@ -118,112 +265,67 @@ def _synced(node: Node) -> frozenset[str]:
     )
 
 
-def _ask(node: Node, name: str) -> None:
-    """One look, in the background; what it shows is of the time it was asked, as far as the agent knows."""
-    world, asked, process, tries = node.world, node.local, node.process, TRIES
-    began, flying = world.now, node.flying.setdefault(name, [])
-    flying.append(began)
+class Look:
+    """One look, in the background; what it shows is of the time it was asked, as far as the agent knows.
 
-    def ask() -> None:
-        if node.process == process:
-            world.call(node, name, lambda now: READS[name](node, now - world.cloud.stale), answer)
+    It may have been asked a while ago.
+    """
 
-    def answer(result: Any) -> None:
-        nonlocal tries
-        if node.process != process:
+    __slots__ = ("asked", "began", "name", "node", "process", "tries")
+
+    def __init__(self, node: Node, name: str, ago: float = 0.0):
+        self.node, self.name, self.process, self.tries = node, name, node.process, TRIES
+        self.asked, self.began = node.local - ago, node.world.now - ago
+
+    def begin(self, ago: float = 0.0, cut: bool = False) -> bool:
+        """False: that was so long ago that the answer changes nothing."""
+        under_way = self.node.world.read(self.node, self.name, self._show, self._answer, ago, cut)
+        if under_way:
+            self.node.flying.setdefault(self.name, []).append(self.began)
+        return under_way
+
+    def _again(self) -> None:
+        if self.node.process == self.process:
+            self.node.world.read(self.node, self.name, self._show, self._answer)
+
+    def _show(self, at: float) -> Any:
+        return READS[self.name](self.node, at - self.node.world.cloud.stale)
+
+    def _answer(self, result: Any) -> None:
+        node, name, world = self.node, self.name, self.node.world
+        if node.process != self.process:
             return
         if isinstance(result, (Refused, Unanswered)):
-            tries -= 1
-            if tries and result != DENIED:
-                world.later(world.jitter(0.3), ask)
+            self.tries -= 1
+            node.fresh.pop(name, None)
+            if node.idle.pop(name, None):
+                node.rouse(world.now)
+            if self.tries and result != DENIED:
+                world.later(world.jitter(0.3), self._again)
                 return
         else:
-            TAKE_IN[name](node, result, asked)
-            if node.known.get(name) != result:
-                node.known[name] = result
+            news = TAKE_IN[name](node, result, self.asked)
+            node.shown[name] = max(node.shown.get(name, 0.0), self.began)
+            if news or name in _mattering(node):
+                node.due = PROMPTLY
                 node.soon()
-        flying.remove(began)
-
-    ask()
+        node.flying[name].remove(self.began)
 
 
-def _records(node: Node, now: float) -> dict[str, tuple[Association | None, str]]:
-    cloud = node.world.cloud
-    return {g.name: (cloud.owners[g.name].at(now), cloud.wishes[g.name].at(now)) for g in node.config.mine()}
-
-
-def _take_records(node: Node, found: dict[str, tuple[Association | None, str]], asked: float) -> None:
-    for gateway, (owner, wish) in found.items():
-        keep(node, gateway, owner, asked, wish)
-
-
-def keep(node: Node, gateway: str, owner: Association | None, at: float, wish: str | None = None) -> None:
-    """A record came in; an older one never replaces a younger."""
-    old = node.seen.records.get(gateway)
-    if old and old.at > at:
-        return
-    public = node.world.layout.public(gateway)
-    wish = wish if wish is not None else (old.handover if old else "")
-    association, interface, instance = (owner.id, owner.interface, owner.instance) if owner else ("", "", "")
-    made = Record(association, instance, interface, public, wish, at)
-    node.seen = node.seen._replace(records={**node.seen.records, gateway: made})
-
-
-def _members(node: Node, now: float) -> dict[str, Member]:
-    found = {}
-    for instance, history in node.world.cloud.instances.items():
-        one = history.at(now) if now >= history.times[0] else None
-        if one and one.state in ("pending", "running"):
-            other = node.world.nodes[instance]
-            found[instance] = Member(
-                instance, one.slot, other.addresses[0], one.state, f"{other.launched + 1000:09.3f}"
-            )
+def _mattering(node: Node) -> set[str]:
+    """Looks of which even an answer that shows nothing new may decide something, as it is a later one."""
+    assert node.state is not None
+    seen, found = node.seen, set()
+    for gate in node.state.gates.values():
+        record = gate.record
+        if record and record.instance and record.instance not in seen.members:
+            found.add("members")
+        if record and record.interface == seen.interface and gate.role not in elect.OURS:
+            found.add("records")
+        if gate.role is Role.TAKING:
+            found.add("proofs")
+        if gate.role is Role.CLAIMING or gate.role in elect.OURS:
+            for table in gate.config.tables:
+                if table in seen.routes and not seen.routes[table].here:
+                    found.add("records")
     return found
-
-
-def _take_members(node: Node, found: dict[str, Member], asked: float) -> None:
-    if asked >= node.seen.listed:
-        node.seen = node.seen._replace(members=found, listed=asked)
-        node.world.speak(node)
-
-
-def _routes(node: Node, now: float) -> dict[str, bool]:
-    routes = node.world.cloud.routes
-    return {t: routes[t].at(now) == node.interface for g in node.config.mine() for t in g.tables}
-
-
-def _take_routes(node: Node, found: dict[str, bool], asked: float) -> None:
-    kept = dict(node.seen.routes)
-    for table, here in found.items():
-        if table not in kept or kept[table].at <= asked:
-            kept[table] = Route(here, asked)
-    node.seen = node.seen._replace(routes=kept)
-
-
-def _proof(node: Node, _: float) -> dict[str, str]:
-    """What the internet answers to the addresses that lead here now: for the others there is no answer."""
-    world = node.world
-    return {
-        g.name: world.layout.public(g.name)
-        for g in node.config.mine()
-        if world.cloud.holder(g.name) == node.id and node.kernel is not None
-    }
-
-
-def _take_proof(node: Node, found: dict[str, str], _: float) -> None:
-    proofs = {name: Proof(address, node.local) for name, address in found.items()}
-    node.seen = node.seen._replace(proofs={**node.seen.proofs, **proofs})
-
-
-READS: dict[str, Callable[[Node, float], Any]] = {
-    "records": _records,
-    "members": _members,
-    "routes": _routes,
-    "proofs": _proof,
-}
-TAKE_IN: dict[str, Callable[[Node, Any, float], None]] = {
-    "records": _take_records,
-    "members": _take_members,
-    "routes": _take_routes,
-    "proofs": _take_proof,
-}

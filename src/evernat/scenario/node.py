@@ -6,12 +6,13 @@ apart from what the agent has seen of it (`seen`): it learns only by looking.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from evernat.agent import elect
 from evernat.agent.cluster_model import Beat, Role, Rules, Seen, State
 from evernat.scenario import acts, looks
-from evernat.scenario.air import Ear
+from evernat.scenario.air import Ear, Said
 from evernat.scenario.invariants import BrokenError
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ BOOT = 1.0
 
 STALLED = 0.15
 """A round of the agent's loop that takes longer is a stall: what was seen before is of another time."""
-
-
-SAID = 1.0
-"""Seconds after which a node says again for how long it has been ready."""
 
 
 class Node:
@@ -39,6 +36,7 @@ class Node:
         self.interface = "eni-" + instance.removeprefix("i-")
         self.addresses = (f"172.18.128.{number + 10}", f"172.18.128.{number + 110}")
         self.config = world.layout.config(slot)
+        self.mine = self.config.mine()
         self.launched = world.now
         self.powered = self.api = True
         self.running = False  # the agent's process
@@ -53,25 +51,29 @@ class Node:
             str, tuple[str, float]
         ] = {}  # gateway -> whose flows we copy, complete from when on
         self.lagging = 0.0  # until then the copies are behind
+        self.ended: dict[str, float] = {}  # associations, and when it was told so
         self.notice = ""
         self.replaced = False
         self.replaces: Node | None = None  # to be terminated when this one is ready
         self.ready = False  # the launch hook was answered
         self.process = 0  # counts starts of the agent
         self.stalled = 0.0  # until then nothing of the agent runs
-        self.beat: Beat | None = None
+        self.said: Said | None = None  # its heartbeat, and since when it is this one
         self.state: State | None = None
         self.seen = self._nothing()
         self.ears: dict[str, Ear] = {}
         self.looked: dict[str, float] = {}  # when it looked for what
-        self.known: dict[str, Any] = {}  # and what it saw
         self.flying: dict[str, list[float]] = {}  # and which looks are under way: when they began
         self.returns = False  # it was stopped, and will be started again
-        self.pace = looks.DOZE  # seconds to the next look
-        self.period = self.due = 0.0  # the shortest of the looks' periods, and when the next is due
-        self.facts = 0  # that are looked at
+        self.fresh: dict[str, float] = {}  # when the last look began
+        self.shown: dict[str, float] = {}  # when the last one began that was answered
+        self.idle: dict[str, float] = {}  # looks that are left out, and their periods
+        self.periods: Mapping[str, float] = {}  # of its looks, as they are now
+        self.due = looks.PROMPTLY  # when the next look is
+        self.decides = 0.0  # when the next decision is
+        self.copying = 0.0  # until when flows are copied
         self.watching = 0.0  # until then it must not take anything, by the world's clock
-        self._next = self._quiet = 0.0
+        self._next = 0.0
         self._ticket = 0
 
     # -- what happens to it -------------------------------------------------------------------------------------------
@@ -79,7 +81,7 @@ class Node:
     @property
     def speaks(self) -> bool:
         """Whether its heartbeats go out."""
-        return self.running and self.beat is not None and self.world.now >= self.stalled
+        return self.running and self.said is not None and self.world.now >= self.stalled
 
     @property
     def local(self) -> float:
@@ -91,8 +93,10 @@ class Node:
         if not self.powered or self.running:
             return
         self.process += 1
-        self.running, self.notice, self.beat = True, "", None
-        self.copies, self.looked, self.known, self.flying = {}, {}, {}, {}
+        self.running, self.notice, self.said = True, "", None
+        self.copies, self.looked, self.flying, self.ended = {}, {}, {}, {}
+        self.fresh, self.shown, self.idle = {}, {}, {}
+        self.due, self.decides = looks.PROMPTLY, 0.0
         self.unchecked = False
         self.seen, self.state = self._nothing(), elect.begin(self.config, self.local)
         self.watching = self.world.now
@@ -102,9 +106,10 @@ class Node:
 
     def kill(self) -> None:
         """The agent dies; what it asked AWS for goes on."""
-        self.running, self.beat = False, None
+        self.running, self.said = False, None
         self.process += 1
         self._ticket += 1
+        self._next = 0.0
         self.world.speak(self)
         if self.returns:
             self.returns = False
@@ -119,7 +124,8 @@ class Node:
         """The unit is stopped: the agent may hand over before it leaves."""
         if self.running:
             self.notice = "stop"
-            self.looked.pop("notice", None)  # a signal, no look
+            self.forget("notice")  # a signal, no look
+            self.wake()
             process = self.process
             self.world.later(acts.STOP_LIMIT, lambda: self.kill() if self.process == process else None)
 
@@ -141,11 +147,14 @@ class Node:
         self.offset += seconds
         for ear in self.ears.values():
             ear.offset = self.offset
+            ear.again()
         self._disturbed(seconds)
+        self.wake()
 
     def lag(self, seconds: float) -> None:
         """Its copies of the flows are behind."""
         self.lagging = max(self.lagging, self.world.now + seconds)
+        self.wake()
 
     def _recover(self, seconds: float) -> None:
         if self.running and self.world.now >= self.stalled:
@@ -173,13 +182,33 @@ class Node:
 
     def wake(self) -> None:
         """Something may have changed: the next round comes soon."""
-        self._quiet = self.world.now + looks.TURN
+        self.decides = 0.0
         if self.running and (self._next > self.world.now + looks.TURN or self._next < self.world.now):
             self._again(self.world.random.random() * looks.TURN)
+
+    def forget(self, *names: str) -> None:
+        """Look again at once."""
+        for name in names:
+            self.looked.pop(name, None)
+            self.fresh.pop(name, None)
+        self.due = looks.PROMPTLY
+
+    def rouse(self, at: float) -> None:
+        """There is a look to begin then."""
+        self.due = min(self.due, at)
+        if self._next > at or self._next < self.world.now:
+            self._again(max(at - self.world.now, 0.0))
+
+    def hear(self, at: float) -> None:
+        """Something new arrives then."""
+        self.decides = min(self.decides, at)
+        if self.running and self._next > at:
+            self._again(at - self.world.now)
 
     def soon(self) -> None:
         """A result came in: the next round comes at once."""
         if self.running and self.world.now >= self.stalled:
+            self.decides = 0.0
             self._again(0.001)
 
     def _again(self, seconds: float) -> None:
@@ -188,27 +217,40 @@ class Node:
         self.world.later(seconds, self.turn, self._ticket)
 
     def turn(self, ticket: int) -> None:
-        """Look, decide, act."""
-        now = self.world.now
-        if ticket != self._ticket or not self.running or now < self.stalled:
+        """Look, and where that could lead to anything, decide and act."""
+        world = self.world
+        if ticket != self._ticket or not self.running or world.now < self.stalled:
             return
+        if world.now >= self.decides:
+            self.decides = float("inf")  # unless something wakes us meanwhile
+            soon = self._decide()
+            pause = looks.TURN if soon else looks.rest(self)
+            self.decides = min(self.decides, world.now + pause)
+        looks.ask(self)
+        self._again(max(min(max(self.due - world.now, looks.TURN), self.decides - world.now), 0.0))
+
+    def _decide(self) -> bool:
+        """One step of the agent; whether the next may follow from it."""
+        world = self.world
         assert self.state is not None
         looks.look(self)
-        before, local = self.state, self.local
+        before = self.state
         try:
-            self.state, actions = elect.step(before, self.seen, local)
+            self.state, actions = elect.step(before, self.seen, self.local)
         except elect.IllegalTransitionError as error:
             raise BrokenError("7 transitions", f"{self.slot}: {error}") from error
-        self.world.judge(self, before, actions)
-        changed = self.state.gates != before.gates and self._tell(before)
+        world.judge(self, before, actions)
+        changed = self._tell(before)
         if changed:
             self.looked.clear()  # what was seen before is of another time
+            self.due = looks.PROMPTLY
         self._speak()
         for action in actions:
             acts.act(self, action)
-        if actions or changed:
-            self._quiet = now + looks.TURN
-        self._again(looks.TURN if now <= self._quiet else min(looks.DOZE, self.pace))
+        periods = elect.looks(self.state, self.seen, self.local)
+        if periods is not self.periods:
+            self.periods, self.due = periods, looks.PROMPTLY
+        return changed or bool(actions)
 
     def _tell(self, before: State) -> bool:
         """Say how roles changed, if they did."""
@@ -224,15 +266,14 @@ class Node:
         return changed
 
     def _speak(self) -> None:
-        """Say something else, if there is something else to say; how long it has been ready, now and then."""
+        """Say something else, if there is something else to say."""
         assert self.state is not None
-        beat, old = elect.speak(self.state, self.seen, self.local), self.beat
-        news = old is None or _gist(old) != _gist(beat)
-        if news:
-            self.world.wake()
-        if old is None or news or self.local - old.at > SAID:
-            self.beat = beat
+        beat = elect.speak(self.state, self.seen, self.local)
+        if self.said is None or gist(self.said[0]) != gist(beat):
+            self.said = beat, self.world.now
             self.world.speak(self)
+            if beat.offers and self.world.watcher:
+                self.world.watcher.offered(self.world, self, beat)
 
     def _nothing(self) -> Seen:
         return Seen(self.id, self.interface, self.addresses, self.local)
@@ -244,5 +285,6 @@ class Node:
         return self.state.gates[gateway].role
 
 
-def _gist(beat: Beat) -> tuple[object, ...]:
+def gist(beat: Beat) -> tuple[object, ...]:
+    """What is new when it changes."""
     return beat.holds, beat.offers, beat.draining, beat.ready.keys()

@@ -71,5 +71,6 @@ def play(script: Script) -> Played:
         happen(world, script.events[-1])
         watcher.end(world)
     except BrokenError as error:
-        broken = error
+        broken = error.with_traceback(None)
+    world.close()
     return Played(script, tuple(world.journal), broken, world.events)

@@ -34,7 +34,7 @@ EVENTS = {
     "api-on": ("NODE", "and is there again"),
     "fail": (
         "NODE ACTION HOW",
-        "its next such call fails: throttle, refuse, before, after (done, unanswered)",
+        "its next such call fails: throttle, refuse, before, after (done, unanswered), hang (for a minute)",
     ),
     "slow": ("SECONDS", "every call takes that much longer, until told otherwise"),
     "stale": ("SECONDS", "reads show what was true that long ago, until told otherwise"),
@@ -50,7 +50,7 @@ EVENTS = {
 """What may happen: the words that follow, and what it means."""
 
 
-HOWS = ("throttle", "refuse", "before", "after")
+HOWS = ("throttle", "refuse", "before", "after", "hang")
 CHOICES = {
     "topology": ("single", "pair", "ring", "ring2"),
     "start": ("steady", "new"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from evernat.scenario.cloud import History
+from evernat.scenario.looks import FACTS
 from evernat.scenario.script import Script, Settings
 from evernat.scenario.world import World
 
@@ -12,7 +13,7 @@ LIMIT = 120.0
 """Seconds a stack may take from nothing to rest."""
 
 COPIED = (
-    "powered", "running", "kernel", "checked", "unchecked", "ready", "process", "beat", "state", "launched",
+    "powered", "running", "kernel", "checked", "unchecked", "ready", "process", "said", "state", "launched",
     "connection",
 )  # fmt: skip
 
@@ -53,10 +54,12 @@ def _copy(old: World, new: World) -> None:
             setattr(node, name, getattr(source, name))
         node.seen = source.seen._replace(busy=frozenset())
         node.copies = dict(source.copies)
+        node.fresh, node.shown = dict.fromkeys(FACTS, new.now), dict.fromkeys(FACTS, new.now)
         node.looked = {name: at - new.random.random() for name, at in source.looked.items()}
     for ear in new.ears:
         one, was = new.ears[ear], old.ears[ear]
-        one.beats, one.saying, one.content, one.heard_at = True, was.saying, was.content, was.heard_at
+        one.beats, one.saying = True, was.saying
+        one.take(was.content, was.heard)
         one.last -= 2  # the last beat before now is still to be heard
     for node in new.nodes.values():
         node.wake()

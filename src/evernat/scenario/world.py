@@ -12,14 +12,15 @@ from random import Random
 from typing import Any
 
 from evernat.agent.cluster_model import Action, State
+from evernat.scenario import looks
 from evernat.scenario.air import Ear
-from evernat.scenario.cloud import BUSY, DENIED, TIMEOUT, Cloud, Unanswered
+from evernat.scenario.cloud import BUSY, DENIED, HANG, TIMEOUT, Cloud, Unanswered
 from evernat.scenario.invariants import CALM, Watcher, unsettled
 from evernat.scenario.layout import Layout
 from evernat.scenario.node import BOOT, Node
 from evernat.scenario.script import Script
 
-Task = Callable[..., None]
+Task = Callable[..., object]
 
 
 class World:
@@ -31,7 +32,8 @@ class World:
         self.random = Random(script.settings.seed)  # noqa: S311
         self.now = self.origin = 0.0
         self.slow = 0.0
-        self.cloud = Cloud(self.layout, self._cut_connections)
+        self.stirred = dict.fromkeys(looks.FACTS, 0.0)  # when what such a look shows last changed
+        self.cloud = Cloud(self.layout, self._cut_connections, self.stir)
         self.nodes: dict[str, Node] = {}
         self.ears: dict[tuple[str, str], Ear] = {}
         self.paths: dict[tuple[str, str], tuple[bool, float]] = {}  # slots -> (up, loss)
@@ -39,6 +41,8 @@ class World:
         self.events = 0
         self.calls = 0  # of the API that are under way
         self.happened = 0  # events of the scenario
+        self.shaken = 0.0  # when the last one was
+        self.limits = looks.limits()
         self._calm = 0.0
         self.retire: Callable[[Node, bool], None] = lambda node, replace: (
             None
@@ -71,6 +75,8 @@ class World:
 
     def hook(self, node: Node, result: str) -> None:
         """The launch hook was answered: an instance it replaces may go, or it must go itself."""
+        if self.watcher:
+            self.watcher.answered(self, node, result)
         if result == "ABANDON":
             self.retire(node, True)
         elif node.replaces and node.replaces.powered:
@@ -94,6 +100,13 @@ class World:
     def say(self, text: str) -> None:
         """A line of the transcript."""
         self.journal.append((self.now - self.origin, text))
+
+    def close(self) -> None:
+        """Let go of all, so that nothing is left to be collected as garbage."""
+        self._queue.clear()
+        self.nodes.clear()
+        self.ears.clear()
+        del self.cloud.cut, self.cloud.stir, self.retire
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
@@ -127,7 +140,11 @@ class World:
         for (listener, speaker), ear in self.ears.items():
             if speaker == node.id:
                 ear.listen(self.now)
-                ear.beats, ear.saying = node.speaks and listener in node.seen.members, node.beat
+                spoke = ear.beats
+                ear.say(node.said if node.speaks and listener in node.seen.members else None)
+                if spoke and not ear.beats:
+                    self.nodes[listener].wake()  # to begin to wait
+                self.nodes[listener].hear(ear.next(self.now))
 
     def path(self, ear: str, speaker: str, up: bool | None = None, loss: float | None = None) -> None:
         """Change the path from the nodes of one slot to those of another."""
@@ -137,10 +154,29 @@ class World:
         for (to, by), one in self.ears.items():
             if self.nodes[to].slot == ear and self.nodes[by].slot == speaker:
                 one.up, one.loss = new
+                one.again()
+                self.nodes[to].wake()
 
     def talk(self, one: Node, other: Node) -> bool:
         """Whether the path between two nodes is there, both ways."""
         return self.ears[one.id, other.id].up and self.ears[other.id, one.id].up
+
+    def stir(self, *names: str, cut: str = "") -> None:
+        """What these looks show is about to change: those that were left out come back, those under way too.
+
+        That instance is about to lose its connections.
+        """
+        for name in names:
+            self.stirred[name] = self.now
+            for node in self.nodes.values():
+                if name in node.idle:
+                    looks.resume(node, name, node.id == cut)
+
+    def follows(self, follower: Node, holder: Node, gateway: str) -> bool:
+        """Whether a node copies the flows of a gateway from its holder, and is not behind."""
+        source, complete = follower.copies.get(gateway, ("", 0.0))
+        current = source == holder.id and self.now >= max(complete, follower.lagging)
+        return follower.running and current and self.talk(holder, follower)
 
     def wake(self) -> None:
         """Something happened: nobody dozes."""
@@ -153,25 +189,41 @@ class World:
         self, node: Node, action: str, effect: Callable[[float], Any], answer: Callable[[Any], None]
     ) -> None:
         """A node asks AWS; it is told the result, Refused or Unanswered, unless it is gone by then."""
-        how = node.fate(action)
-        self.calls += 1
-        answer = self._counted(answer)
-        connection, half = node.connection, self.jitter(self.settings.api) / 2
+        half, how = self.jitter(self.settings.api) / 2, node.fate(action)
+        if not self._fails(how, 2 * half, answer):
+            self.calls += 1
+            self.later(half + self.slow, self._commit, node, effect, answer, node.connection, how)
+
+    def read(
+        self,
+        node: Node,
+        name: str,
+        show: Callable[[float], Any],
+        answer: Callable[[Any], None],
+        ago: float = 0.0,
+        cut: bool = False,
+    ) -> bool:
+        """A node asks AWS for what is, or asked so long ago.
+
+        False: it has got its answer already, or will get one that shows the past, if its connection is not cut.
+        """
+        half, rest = self.jitter(self.settings.api) / 2 + self.slow, self.jitter(self.settings.api) / 2
+        how = node.fate(name)
+        if ago >= (half + rest if cut else half) and ago:
+            return False
+        if not self._fails(how, half + rest, answer):
+            self.calls += 1
+            at = self.now - ago + half
+            self.later(half + rest - ago, self._answer, node, answer, node.connection, how, lambda: show(at))
+        return True
+
+    def _fails(self, how: str, seconds: float, answer: Callable[[Any], None]) -> bool:
+        """Whether the call does not get as far as having an effect."""
         if how == "before":
             self.later(TIMEOUT, answer, Unanswered())
-        elif how == "throttle":
-            self.later(2 * half, answer, BUSY)
-        elif how == "refuse":
-            self.later(2 * half, answer, DENIED)
-        else:
-            self.later(half + self.slow, self._commit, node, effect, answer, connection, how == "after")
-
-    def _counted(self, answer: Callable[[Any], None]) -> Callable[[Any], None]:
-        def counted(result: Any) -> None:
-            self.calls -= 1
-            answer(result)
-
-        return counted
+        elif how in ("throttle", "refuse"):
+            self.later(seconds, answer, BUSY if how == "throttle" else DENIED)
+        return how in ("before", "throttle", "refuse")
 
     def _commit(
         self,
@@ -179,18 +231,27 @@ class World:
         effect: Callable[[float], Any],
         answer: Callable[[Any], None],
         connection: int,
-        lost: bool,
+        how: str,
     ) -> None:
         result = effect(self.now)
-        self.later(self.jitter(self.settings.api) / 2, self._answer, node, answer, connection, lost, result)
+        rest = self.jitter(self.settings.api) / 2
+        self.later(rest, self._answer, node, answer, connection, how, lambda: result)
 
     def _answer(
-        self, node: Node, answer: Callable[[Any], None], connection: int, lost: bool, result: Any
+        self,
+        node: Node,
+        answer: Callable[[Any], None],
+        connection: int,
+        how: str,
+        result: Callable[[], Any],
     ) -> None:
-        if lost or node.connection != connection or not node.api:
+        self.calls -= 1
+        if how == "hang":
+            self.later(HANG, answer, Unanswered())
+        elif how == "after" or node.connection != connection or not node.api:
             self.later(TIMEOUT, answer, Unanswered())
         else:
-            answer(result)
+            answer(result())
 
     def _cut_connections(self, instance: str) -> None:
         """An Elastic IP came to that node's primary address, or left it."""
