@@ -24,6 +24,8 @@ def happen(world: World, event: Event) -> None:
     world.listen()
     if event.what in STIRRING:
         world.stir(*looks.FACTS)
+        if world.watcher:
+            world.watcher.twice.clear()  # who was blind may see from now on
     DO[event.what](world, *event.words)
 
 

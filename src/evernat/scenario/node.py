@@ -175,6 +175,8 @@ class Node:
         for fault in self.faults:
             if fault[0] == call:
                 self.faults.remove(fault)
+                if self.world.watcher:
+                    self.world.watcher.twice.clear()
                 return fault[1]
         return ""
 
