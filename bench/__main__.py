@@ -36,7 +36,7 @@ def main() -> None:
     for part in arguments.parts or PARTS:
         with console.status(part):
             for figure in soak.run(arguments.minutes) if part == "soak" else PARTS[part]():
-                console.print(f"{figure.what}: {figure.value}", highlight=False)
+                console.print(f"{figure.what}: {figure.value}", highlight=False, soft_wrap=True)
                 figures.append(figure)
     if arguments.json:
         print(json.dumps({"machine": machine(), "figures": [asdict(f) for f in figures]}, indent=2))
