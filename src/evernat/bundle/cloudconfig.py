@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evernat.bundle.node import ClusterConfig, NodeConfig
 from evernat.bundle.sources import agent_sources
+from evernat.bundle.text import encode
 
 LIMIT = 16_384
 """Bytes of user data before base64, by EC2."""
@@ -80,23 +80,26 @@ def cloud_config_text(
     runcmd: Sequence[Sequence[str] | str] = (),
 ) -> str:
     """The text inside `user_data`."""
-    sources = {f"/opt/evernat/agent/{path}": text for path, text in agent_sources(config.identity).items()}
-    texts = {
-        **sources,
-        "/etc/evernat/agent.json": config.json(),
-        "/etc/systemd/system/evernat-agent.service": UNITS[config.identity],
+    before, after, end = cloud_config(config.identity)
+    entries = [f"- {encode(dict(entry))}\n" for entry in write_files]
+    commands = [f"- {encode(command)}\n" for command in runcmd]
+    return "".join([before, f"   {config.json()}", after, *entries, end, *commands])
+
+
+def cloud_config(identity: str) -> tuple[str, str, str]:
+    """What is the same for all nodes of an identity: before the settings' line, after it, after the user's files."""
+    sources = {f"/opt/evernat/agent/{path}": text for path, text in agent_sources(identity).items()}
+    others = {
+        "/etc/systemd/system/evernat-agent.service": UNITS[identity],
         "/etc/systemd/networkd.conf.d/evernat.conf": NETWORKD,
     }
     commands = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "evernat-agent.service"]]
-    return "".join(
-        [
-            "#cloud-config\nwrite_files:\n",
-            *(_file(path, text) for path, text in texts.items()),
-            _file("/usr/local/bin/evernat-agent", PROGRAM, "0755"),
-            *(f"- {_flow(dict(entry))}\n" for entry in write_files),
-            "runcmd:\n",
-            *(f"- {_flow(command)}\n" for command in [*commands, *runcmd]),
-        ]
+    before = "".join(_file(path, text) for path, text in sources.items())
+    after = "".join(_file(path, text) for path, text in others.items())
+    return (
+        f"#cloud-config\nwrite_files:\n{before}- path: /etc/evernat/agent.json\n  content: |\n",
+        f"{after}{_file('/usr/local/bin/evernat-agent', PROGRAM, '0755')}",
+        "".join(["runcmd:\n", *(f"- {encode(command)}\n" for command in commands)]),
     )
 
 
@@ -105,11 +108,6 @@ def _file(path: str, text: str, permissions: str = "") -> str:
     mode = f"  permissions: '{permissions}'\n" if permissions else ""
     body = "".join(f"   {line}\n" if line else "\n" for line in text.splitlines())
     return f"- path: {path}\n{mode}  content: |\n{body}" if text else f"- path: {path}\n{mode}  content: ''\n"
-
-
-def _flow(value: Any) -> str:
-    """A value of the user's: JSON is YAML too."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _gzip(text: str) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Literal
 
 from evernat.bundle.beside import parameters
+from evernat.bundle.text import encode
 
 VERSION = version("evernat")
 
@@ -44,7 +44,7 @@ class NodeConfig:
 
     def json(self) -> str:
         """The file's text, the same for equal settings."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=list) + "\n"
+        return f"{encode(asdict(self))}\n"
 
 
 @dataclass(frozen=True)
@@ -83,4 +83,4 @@ class ClusterConfig:
     def json(self) -> str:
         """The file's text, the same for equal settings."""
         settings = {**asdict(self), "code": list(parameters(self.stack))}
-        return json.dumps(settings, sort_keys=True, separators=(",", ":"), default=list) + "\n"
+        return f"{encode(settings)}\n"
