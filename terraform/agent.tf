@@ -1,0 +1,33 @@
+# What nodes of a pair or ring read when they boot: the key by which they know each other's messages, and the files of
+# the agent that do not fit into user data, as plain text. No other role may read them.
+
+# The key lies in Terraform's state, as every secret that Terraform makes. Keep the state where secrets belong.
+resource "aws_ssm_parameter" "key" {
+  count = local.by_address ? 1 : 0
+
+  name        = local.key_parameter
+  description = "evernat gateway ${local.stack}: key of its nodes"
+  type        = "SecureString"
+  value       = sha256(join("", [uuid(), uuid(), uuid()]))
+  tags        = merge(local.tags, { "evernat:part" = "key" })
+
+  lifecycle {
+    # Made once: running nodes have read it.
+    ignore_changes = [value]
+  }
+}
+
+resource "aws_ssm_parameter" "agent" {
+  for_each = local.by_address ? toset([for i in range(local.manifest.parameters) : tostring(i)]) : []
+
+  name           = "${local.agent_folder}/${local.manifest.digest}/${each.key}"
+  description    = "evernat gateway ${local.stack}: code of its nodes"
+  type           = "String"
+  insecure_value = chomp(file("${path.module}/agent/beside/${each.key}.txt"))
+  tags           = merge(local.tags, { "evernat:part" = "code" })
+
+  # The names carry a digest: files of a new version lie beside the old ones until the nodes are told.
+  lifecycle {
+    create_before_destroy = true
+  }
+}
