@@ -78,6 +78,10 @@ run "pair" {
     error_message = "The new node is launched before the old one ends."
   }
   assert {
+    condition     = [for slot, group in aws_autoscaling_group.this : "${slot} ${group.instance_refresh[0].preferences[0].min_healthy_percentage} ${group.instance_refresh[0].preferences[0].instance_warmup}"] == ["a 100 0", "b 100 300"]
+    error_message = "A changed template replaces the nodes, one after the other."
+  }
+  assert {
     condition     = keys(aws_eip.this) == ["a"] && length(aws_eip_association.this) == 0 && length(aws_route.this) == 0
     error_message = "One address; the nodes associate it, and lead the routes."
   }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +25,8 @@ class TerraformError(Exception):
 class Terraform:
     """One working directory."""
 
-    def __init__(self, folder: Path, home: Path, schema: str) -> None:
-        self.folder, self.home, self.schema = folder, home, schema
+    def __init__(self, folder: Path, home: Path, schema: str, module: Path) -> None:
+        self.folder, self.home, self.schema, self.module = folder, home, schema, module
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("TF_", "AWS_"))},
             "CHECKPOINT_DISABLE": "1",
@@ -39,8 +38,11 @@ class Terraform:
         home.mkdir(parents=True, exist_ok=True)
         (home / "none.tfrc").touch()
 
-    def init(self) -> None:
-        """Install providers and modules."""
+    def rewrite(self, **files: str) -> None:
+        """Write files (MODULE stands for the module's folder), then install providers and modules."""
+        for name, text in files.items():
+            (self.folder / f"{name}.tf").write_text(text.replace("MODULE", str(self.module)), encoding="utf-8")
+        (self.folder / ".terraform.lock.hcl").unlink(missing_ok=True)
         mirror = [] if REGISTRY else [f"-plugin-dir={self._mirror()}"]
         self("init", "-backend=false", "-input=false", *mirror)
 
@@ -90,11 +92,6 @@ class Terraform:
 
     def _platform(self) -> str:
         return str(json.loads(self("version", "-json"))["platform"])
-
-
-def available() -> bool:
-    """Whether there is a terraform to run."""
-    return shutil.which("terraform") is not None
 
 
 def _resources(module: dict[str, Any]) -> list[tuple[str, Any]]:

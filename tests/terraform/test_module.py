@@ -1,0 +1,24 @@
+"""The module's own tests, and that what it takes from the build is current."""
+
+from __future__ import annotations
+
+import pytest
+
+from evernat.bundle.module import files
+from tests.terraform.conftest import Starter
+from tests.terraform.tool import MODULE, SCHEMAS
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_terraform_test(terraform: Starter, schema: str) -> None:
+    """All runs of terraform/tests pass."""
+    said = terraform(schema, "terraform")("test")
+    assert ", 0 failed" in said
+
+
+def test_the_agent_is_current() -> None:
+    """terraform/agent holds what the build would write today: after a change of the agent run  make terraform."""
+    folder = MODULE / "agent"
+    there = {p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8") for p in folder.rglob("*") if p.is_file()}
+    assert sorted(there) == sorted(files())
+    assert [path for path, text in files().items() if there[path] != text] == []

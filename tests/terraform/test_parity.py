@@ -1,0 +1,277 @@
+"""The module and `evernat deploy` make the same of the same inputs, but for the differences listed here with reasons."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import pytest
+
+from evernat.stack import library
+from tests.stack.world import World, serving
+from tests.terraform.conftest import Starter
+from tests.terraform.parity import Shape, leaves, of_plan, of_state
+from tests.terraform.tool import MODULE, SCHEMAS
+
+
+class Difference(NamedTuple):
+    """`part` and `argument` are patterns that match the whole."""
+
+    part: str
+    argument: str
+    evernat: str
+    module: str
+    reason: str
+
+
+DIFFERENCES = (
+    Difference(
+        "security-group|template.*|role|profile",
+        "(Group|LaunchTemplate|Role|InstanceProfile)Name",
+        "`evernat-NAME`",
+        "NAME and a unique ending",
+        "workspaces with one name in one account do not collide",
+    ),
+    Difference(
+        "group.*",
+        "AutoScalingGroupName",
+        "`evernat-NAME`",
+        "the security group's name",
+        "the nodes are told the name before the group exists, so it cannot be a prefix",
+    ),
+    Difference(
+        ".*",
+        r"(TagSpecifications\.[a-z-]+|Tags)\.Name",
+        "`evernat-NAME`",
+        "`nat-instance-NAME`",
+        "as the article's module names things",
+    ),
+    Difference(
+        "security-group",
+        "Description",
+        "`evernat gateway NAME`",
+        "that of the article's module",
+        "another text would replace the group of those who come from there",
+    ),
+    Difference(
+        "interface|role",
+        "Description",
+        "`evernat gateway STACK`",
+        "`evernat gateway NAME`",
+        "pair and ring: the stack's name has a unique ending, which is known late",
+    ),
+    Difference(
+        "template.*",
+        r"BlockDeviceMappings\[0\]\.Ebs\.VolumeSize",
+        "the image's size",
+        "not set",
+        "EC2 takes the image's; the module looks up no image, so that a new one is no change",
+    ),
+    Difference(
+        "group.*",
+        r"MixedInstancesPolicy\.LaunchTemplate\.LaunchTemplateSpecification\.Version",
+        "`$Latest`",
+        "the newest version's number",
+        "so that a change of the template changes the group",
+    ),
+    Difference(
+        "group.*",
+        r"InstanceRefresh\[0\].*",
+        "none: `deploy` replaces nodes itself",
+        "instance refresh",
+        "Terraform makes no calls of its own to replace nodes",
+    ),
+    Difference(
+        "interface",
+        ".*",
+        "pair and ring: none",
+        "pair and ring: one that routes lead to at first",
+        "Terraform cannot make a route without a target",
+    ),
+    Difference(
+        "route .*",
+        ".*",
+        "pair and ring: the nodes make them",
+        "pair and ring: made, then led by the nodes",
+        "so that a foreign default route is not replaced without a word, and `destroy` removes them",
+    ),
+    Difference(
+        "route-table .*",
+        r"Tags\..*",
+        "stack and gateway",
+        "none",
+        "tags on route tables of others are taken away by the Terraform that manages these",
+    ),
+    Difference(
+        "policy",
+        r"LeadRoutes\.Condition\..*",
+        "only tables with the gateway's tag",
+        "only the tables named one by one",
+        "follows from the missing tags; groups are destroyed before routes",
+    ),
+    Difference(
+        "parameter .*/key",
+        "Value",
+        "random, made by `deploy`, kept nowhere",
+        "random, made at the first apply, kept in the state",
+        "everything that Terraform makes is in its state",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch, serving(patch) as server:
+        yield World(server)
+
+
+INPUTS: dict[str, dict[str, Any]] = {
+    "single": {"instance_types": ["t3.nano", "t3a.nano"]},
+    "single, everything": {
+        "elastic_ip": "none",
+        "enabled": False,
+        "use_spot_instance": False,
+        "instance_types": ["m6g.medium", "c6g.medium"],
+        "tags": {"Team": "<network> & co"},
+        "root_volume": {"size": 20, "encrypted": False},
+        "port_forward": [
+            {"port": 8080, "target": "name:wéb & <co>", "target_port": 80, "sources": ["198.51.100.0/24"]},
+            {"protocol": "udp", "port": "27000-27015", "target": "172.18.64.20"},
+        ],
+        "user_data_write_files": [
+            {"path": "/opt/x", "content": "#!/bin/sh\n\n\techo 'ü' \"<&>\" 日本 \u2028 \\\n", "permissions": "0755"},
+            {"path": "/etc/y", "content": ""},
+        ],
+        "user_data_runcmd": [["yum", "install", "-y", "jq"], ["sh", "-c", "echo '<a> & \"b\"' > /tmp/x"]],
+    },
+    "single by address": {"identity": "address", "instance_types": ["t4g.nano"]},
+    "pair": {"topology": "pair", "instance_types": ["t4g.nano"], "port_forward": [{"port": 443, "target": "name:web"}]},
+    "ring": {"topology": "ring", "instance_types": ["t4g.nano", "t4g.micro"]},
+}
+SUBNETS = {"pair": 2, "ring": 3}
+
+
+def inputs(world: World, name: str) -> dict[str, Any]:
+    """The table of an `evernat.toml`."""
+    table = {**world.table(), **INPUTS[name]}
+    if name in SUBNETS:
+        del table["public_subnet"]
+        table["public_subnets"] = list(world.network.public_subnet_ids[: SUBNETS[name]])
+    return table
+
+
+def call(table: dict[str, Any]) -> str:
+    """The module call for the table."""
+    given = {k: v for k, v in table.items() if k not in ("region", "port_forward")}
+    given.setdefault("elastic_ip", "create")
+    given["port_forwards"] = table.get("port_forward", [])
+    arguments = "".join(f"  {name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in given.items())
+    return f'module "nat" {{\n  source = "MODULE"\n{arguments}}}\n'
+
+
+Shapes = Callable[[str], tuple[Shape, Shape]]
+
+
+@pytest.fixture(scope="module")
+def shapes(world: World, terraform: Starter) -> Shapes:
+    """Case -> what evernat asks for, and what the module has made."""
+    zones = {s["SubnetId"]: s["AvailabilityZone"] for s in world.client("ec2").describe_subnets()["Subnets"]}
+
+    @cache
+    def made(case: str) -> tuple[Shape, Shape]:
+        table = inputs(world, case)
+        started = terraform(SCHEMAS[case == "pair"], main=call(table))
+        started.env["STANDIN_ZONES"] = json.dumps(zones)
+        state = {a.removeprefix("module.nat."): v for a, v in started.apply().items()}
+        stack = state["aws_iam_role.this"]["tags"]["evernat:stack"]
+        plan = library.plan(world.gateway_of({**table, "name": stack}), world.api())
+        return of_plan(plan, ids(state), groups(stack, state)), of_state(state)
+
+    return made
+
+
+def ids(state: dict[str, Any]) -> dict[str, str]:
+    """What the references of a plan stand for."""
+    known = {
+        "interface": state["aws_network_interface.this"]["id"],
+        "security-group": state["aws_security_group.this"]["id"],
+        "instance-profile": state["aws_iam_instance_profile.this"]["name"],
+    }
+    for address, values in state.items():
+        if address.startswith("aws_eip.this"):
+            known["address"] = values["id"]
+            known[f"address {values['tags'].get('evernat:gateway')}"] = values["id"]
+        if address.startswith("aws_launch_template.this"):
+            known[f"launch-template {values['tags'].get('evernat:slot', '')}".strip()] = values["id"]
+    return known
+
+
+def groups(stack: str, state: dict[str, Any]) -> dict[str, str]:
+    """Name of a group where evernat makes it -> where the module does."""
+    made = [v for a, v in state.items() if a.startswith("aws_autoscaling_group.this")]
+    slots = {v["name"]: next((t["value"] for t in v["tag"] if t["key"] == "evernat:slot"), "") for v in made}
+    return {f"evernat-{stack}-{slot}".rstrip("-"): name for name, slot in slots.items()}
+
+
+def differing(ours: Shape, theirs: Shape) -> set[tuple[str, str]]:
+    """(part, argument) of all that is not equal; what is nothing on one side may be missing on the other."""
+    flat = [
+        {(part, path): v for part, fields in shape.items() for path, v in leaves(fields) if v not in (None, [], {})}
+        for shape in (ours, theirs)
+    ]
+    return {key for key in flat[0].keys() | flat[1].keys() if flat[0].get(key) != flat[1].get(key)}
+
+
+def listed(part: str, argument: str, case: str) -> list[Difference]:
+    """The rows that allow it."""
+    found = [d for d in DIFFERENCES if re.fullmatch(d.part, part) and re.fullmatch(d.argument, argument)]
+    # What is said of pair and ring is no excuse for a single.
+    return [d for d in found if "pair and ring" not in f"{d.evernat}{d.reason}" or case not in CASES[:2]]
+
+
+CASES = list(INPUTS)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_but_for_what_is_listed(shapes: Shapes, case: str) -> None:
+    """Resources, key arguments and policy documents are equal, or the difference is in the table."""
+    assert [d for d in sorted(differing(*shapes(case))) if not listed(*d, case)] == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_user_data_is_the_same_to_the_byte(shapes: Shapes, case: str) -> None:
+    """For equal inputs Terraform and Python make one text."""
+    ours, theirs = shapes(case)
+    templates = [part for part in ours if part.startswith("template")]
+    assert templates
+    for part in templates:
+        assert ours[part]["UserData"].encode() == theirs[part]["UserData"].encode()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_row_widens_the_role(shapes: Shapes, case: str) -> None:
+    """Statements and their actions are the same, and what changes something is bound, whatever the table says."""
+    ours, theirs = ({k: v for k, v in shape["policy"].items() if k != "PolicyName"} for shape in shapes(case))
+    assert {k: v["Action"] for k, v in ours.items()} == {k: v["Action"] for k, v in theirs.items()}
+    assert [name for name, statement in theirs.items() if statement["Resource"] == "*"] == ["Look"]
+
+
+def test_no_row_is_idle(shapes: Shapes) -> None:
+    """Each row of the table is about a difference that is there."""
+    used = {row for case in CASES for d in differing(*shapes(case)) for row in listed(*d, case)}
+    assert [row for row in DIFFERENCES if row not in used] == []
+
+
+def test_the_table_is_in_the_readme() -> None:
+    """Users can read every difference with its reason."""
+    readme = (MODULE / "README.md").read_text(encoding="utf-8")
+    assert table() in readme, f"put this there:\n{table()}"
+
+
+def table() -> str:
+    """The differences in Markdown."""
+    rows = [f"| {d.evernat} | {d.module} | {d.reason} |" for d in DIFFERENCES]
+    return "\n".join(["| `evernat deploy` | this module | why |", "|---|---|---|", *rows]) + "\n"
