@@ -10,7 +10,9 @@ import pytest
 
 from tests.terraform.tool import HERE, MODULE, Terraform
 
-NEEDS_TERRAFORM = pytest.mark.skipif(shutil.which("terraform") is None, reason="there is no terraform program")
+NEEDS_TERRAFORM = pytest.mark.skipif(
+    shutil.which("terraform") is None, reason="there is no terraform program"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,7 +33,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(HERE / "vpc", copy / "vpc")
     for example in (copy / "terraform/examples").glob("*/main.tf"):
         text = example.read_text(encoding="utf-8")
-        example.write_text(text.replace('"terraform-aws-modules/vpc/aws"', '"../../../vpc"'), encoding="utf-8")
+        example.write_text(
+            text.replace('"terraform-aws-modules/vpc/aws"', '"../../../vpc"'), encoding="utf-8"
+        )
     return copy
 
 

@@ -69,7 +69,9 @@ def _renamed(value: Any, groups: Mapping[str, str]) -> Any:
     if isinstance(value, UserData):
         return replace(value, config={**value.config, "group": groups[value.config["group"]]})
     if isinstance(value, AgentPolicy):
-        return replace(value, arguments={**value.arguments, "group_name": groups[value.arguments["group_name"]]})
+        return replace(
+            value, arguments={**value.arguments, "group_name": groups[value.arguments["group_name"]]}
+        )
     if isinstance(value, ClusterPolicy):
         renamed = [groups[name] for name in value.arguments["group_names"]]
         return replace(value, arguments={**value.arguments, "group_names": renamed})
@@ -133,15 +135,25 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {
         "interface",
         {**{k: p[k] for k in ("SubnetId", "Groups", "Description")}, "Tags": _specified(p)},
     ),
-    "modify_network_interface_attribute": lambda p: ("interface", {"SourceDestCheck": p["SourceDestCheck"]["Value"]}),
+    "modify_network_interface_attribute": lambda p: (
+        "interface",
+        {"SourceDestCheck": p["SourceDestCheck"]["Value"]},
+    ),
     "allocate_address": _address,
     "associate_address": lambda p: ("association", p),
     "create_role": lambda p: (
         "role",
-        {**p, "AssumeRolePolicyDocument": json.loads(p["AssumeRolePolicyDocument"]), "Tags": _tags(p["Tags"])},
+        {
+            **p,
+            "AssumeRolePolicyDocument": json.loads(p["AssumeRolePolicyDocument"]),
+            "Tags": _tags(p["Tags"]),
+        },
     ),
     "attach_role_policy": lambda p: ("role", {"PolicyArn": p["PolicyArn"]}),
-    "put_role_policy": lambda p: ("policy", {"PolicyName": p["PolicyName"], **_statements(p["PolicyDocument"])}),
+    "put_role_policy": lambda p: (
+        "policy",
+        {"PolicyName": p["PolicyName"], **_statements(p["PolicyDocument"])},
+    ),
     "create_instance_profile": lambda p: ("profile", {**p, "Tags": _tags(p["Tags"])}),
     "add_role_to_instance_profile": lambda p: ("profile", {"RoleName": p["RoleName"]}),
     "create_launch_template": _template,
@@ -164,7 +176,9 @@ def of_state(state: State) -> Shape:
             for part, arguments in RESOURCES[kind](values):
                 here = made.setdefault(part, {})
                 for key, value in arguments.items():
-                    here[key] = sorted(here[key] + value) if key in ("Ingress", "Egress") and key in here else value
+                    here[key] = (
+                        sorted(here[key] + value) if key in ("Ingress", "Egress") and key in here else value
+                    )
     return made
 
 
@@ -175,11 +189,18 @@ def _made_rule(v: Mapping[str, Any]) -> Made:
     protocol = "-1" if v["protocol"] == "all" else v["protocol"]
     ports = "-" if protocol == "-1" else f"{v['from_port']}-{v['to_port']}"
     sources = ["self"] if v["self"] else v["cidr_blocks"]
-    yield "security-group", {v["type"].capitalize(): sorted(f"{protocol} {ports} {source}" for source in sources)}
+    yield (
+        "security-group",
+        {v["type"].capitalize(): sorted(f"{protocol} {ports} {source}" for source in sources)},
+    )
 
 
 def _made_template(v: Mapping[str, Any]) -> Made:
-    (interface,), (metadata,), (disk,) = v["network_interfaces"], v["metadata_options"], v["block_device_mappings"]
+    (interface,), (metadata,), (disk,) = (
+        v["network_interfaces"],
+        v["metadata_options"],
+        v["block_device_mappings"],
+    )
     (ebs,) = disk["ebs"]
     data = {
         "LaunchTemplateName": v["name"],
@@ -214,7 +235,9 @@ def _made_template(v: Mapping[str, Any]) -> Made:
             }
         ],
         "TagSpecifications": {s["resource_type"]: s["tags"] for s in v["tag_specifications"]},
-        "CreditSpecification": {"CpuCredits": c["cpu_credits"] for c in v["credit_specification"]},
+        "CreditSpecification": next(
+            ({"CpuCredits": c["cpu_credits"]} for c in v["credit_specification"]), None
+        ),
         "UserData": text_of(v["user_data"]),
         "Tags": v["tags"],
     }
@@ -226,9 +249,6 @@ def _made_group(v: Mapping[str, Any]) -> Made:
     (policy,) = v["mixed_instances_policy"]
     (spread,), (launch,) = policy["instances_distribution"], policy["launch_template"]
     (specification,) = launch["launch_template_specification"]
-    maintenance = {
-        "MinHealthyPercentage": m["min_healthy_percentage"] for m in v["instance_maintenance_policy"]
-    } | {"MaxHealthyPercentage": m["max_healthy_percentage"] for m in v["instance_maintenance_policy"]}
     data = {
         "AutoScalingGroupName": v["name"],
         "MinSize": v["min_size"],
@@ -238,7 +258,14 @@ def _made_group(v: Mapping[str, Any]) -> Made:
         "HealthCheckType": v["health_check_type"],
         "HealthCheckGracePeriod": v["health_check_grace_period"],
         "CapacityRebalance": v["capacity_rebalance"] or None,
-        "InstanceMaintenancePolicy": maintenance,
+        "InstanceMaintenancePolicy": {
+            name: bounds[argument]
+            for bounds in v["instance_maintenance_policy"]
+            for name, argument in (
+                ("MinHealthyPercentage", "min_healthy_percentage"),
+                ("MaxHealthyPercentage", "max_healthy_percentage"),
+            )
+        },
         "InstanceRefresh": v["instance_refresh"],
         "MixedInstancesPolicy": {
             "LaunchTemplate": {
@@ -270,12 +297,21 @@ def _made_group(v: Mapping[str, Any]) -> Made:
 
 
 def _made_address(v: Mapping[str, Any]) -> Made:
-    yield f"address {v['tags'].get('evernat:gateway', '')}".strip(), {"Domain": v["domain"], "Tags": v["tags"]}
+    yield (
+        f"address {v['tags'].get('evernat:gateway', '')}".strip(),
+        {"Domain": v["domain"], "Tags": v["tags"]},
+    )
 
 
 def _made_parameter(v: Mapping[str, Any]) -> Made:
     value = v["value"] if v["type"] == "SecureString" else v["insecure_value"]
-    named = {"Name": v["name"], "Description": v["description"], "Type": v["type"], "Value": value, "Tags": v["tags"]}
+    named = {
+        "Name": v["name"],
+        "Description": v["description"],
+        "Type": v["type"],
+        "Value": value,
+        "Tags": v["tags"],
+    }
     yield f"parameter {v['name']}", named
 
 
@@ -305,7 +341,9 @@ def _made_policy(v: Mapping[str, Any]) -> Made:
 
 
 RESOURCES: dict[str, Callable[[Mapping[str, Any]], Made]] = {
-    "aws_security_group": _one("security-group", GroupName="name", Description="description", VpcId="vpc_id", Tags="tags"),
+    "aws_security_group": _one(
+        "security-group", GroupName="name", Description="description", VpcId="vpc_id", Tags="tags"
+    ),
     "aws_security_group_rule": _made_rule,
     "aws_network_interface": _one(
         "interface",

@@ -43,12 +43,14 @@ REPLACED = {
 
 
 def test_the_switch(terraform: Starter) -> None:
-    """Interface, security group, routes, role and the user's own resources stay; group, policy and one rule are replaced."""
+    """Interface, security group, routes, role and what is the user's stay; group, policy and one rule are replaced."""
     started = terraform("5.99", main=CONFIGURATION.replace("SOURCE", str(HERE / "former")))
     before = started.apply()
     started.rewrite(main=CONFIGURATION.replace("SOURCE", "MODULE"))
     plan = started.plan()
-    actions = {c.get("previous_address", c["address"]): c["change"]["actions"] for c in plan["resource_changes"]}
+    actions = {
+        c.get("previous_address", c["address"]): c["change"]["actions"] for c in plan["resource_changes"]
+    }
     gone = {address for address, verbs in actions.items() if "delete" in verbs}
     assert gone == REPLACED
     assert [a for a, verbs in actions.items() if verbs == ["create"]] == []
@@ -60,4 +62,6 @@ def test_the_switch(terraform: Starter) -> None:
     for address in ("aws_network_interface.this", "aws_security_group.this", "aws_iam_role.this"):
         assert after[f"module.nat.{address}"]["id"] == before[f"module.nat.{address}"]["id"]
     assert after["aws_eip.nat"] == before["aws_eip.nat"]
-    assert [c for c in started.plan()["resource_changes"] if c["change"]["actions"] not in (["no-op"], ["read"])] == []
+    assert [
+        c for c in started.plan()["resource_changes"] if c["change"]["actions"] not in (["no-op"], ["read"])
+    ] == []

@@ -6,10 +6,11 @@ import pytest
 
 from evernat.bundle.module import files
 from tests.terraform.conftest import Starter
-from tests.terraform.tool import MODULE, SCHEMAS
+from tests.terraform.readme import README, written
+from tests.terraform.tool import MODULE, PROVIDERS
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", PROVIDERS)
 def test_terraform_test(terraform: Starter, schema: str) -> None:
     """All runs of terraform/tests pass."""
     said = terraform(schema, "terraform")("test")
@@ -19,6 +20,16 @@ def test_terraform_test(terraform: Starter, schema: str) -> None:
 def test_the_agent_is_current() -> None:
     """terraform/agent holds what the build would write today: after a change of the agent run  make terraform."""
     folder = MODULE / "agent"
-    there = {p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8") for p in folder.rglob("*") if p.is_file()}
+    there = {
+        p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8")
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
     assert sorted(there) == sorted(files())
     assert [path for path, text in files().items() if there[path] != text] == []
+
+
+def test_the_readme_is_current() -> None:
+    """Its tables of inputs, outputs and differences are those of today: after a change run  make terraform."""
+    text = README.read_text(encoding="utf-8")
+    assert written(text) == text

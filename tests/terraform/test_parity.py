@@ -1,4 +1,4 @@
-"""The module and `evernat deploy` make the same of the same inputs, but for the differences listed here with reasons."""
+"""The module and `evernat deploy` make the same of the same inputs, but for `differences`, listed with reasons."""
 
 from __future__ import annotations
 
@@ -6,120 +6,16 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from evernat.stack import library
 from tests.stack.world import World, serving
 from tests.terraform.conftest import Starter
+from tests.terraform.differences import DIFFERENCES, Difference
 from tests.terraform.parity import Shape, leaves, of_plan, of_state
-from tests.terraform.tool import MODULE, SCHEMAS
-
-
-class Difference(NamedTuple):
-    """`part` and `argument` are patterns that match the whole."""
-
-    part: str
-    argument: str
-    evernat: str
-    module: str
-    reason: str
-
-
-DIFFERENCES = (
-    Difference(
-        "security-group|template.*|role|profile",
-        "(Group|LaunchTemplate|Role|InstanceProfile)Name",
-        "`evernat-NAME`",
-        "NAME and a unique ending",
-        "workspaces with one name in one account do not collide",
-    ),
-    Difference(
-        "group.*",
-        "AutoScalingGroupName",
-        "`evernat-NAME`",
-        "the security group's name",
-        "the nodes are told the name before the group exists, so it cannot be a prefix",
-    ),
-    Difference(
-        ".*",
-        r"(TagSpecifications\.[a-z-]+|Tags)\.Name",
-        "`evernat-NAME`",
-        "`nat-instance-NAME`",
-        "as the article's module names things",
-    ),
-    Difference(
-        "security-group",
-        "Description",
-        "`evernat gateway NAME`",
-        "that of the article's module",
-        "another text would replace the group of those who come from there",
-    ),
-    Difference(
-        "interface|role",
-        "Description",
-        "`evernat gateway STACK`",
-        "`evernat gateway NAME`",
-        "pair and ring: the stack's name has a unique ending, which is known late",
-    ),
-    Difference(
-        "template.*",
-        r"BlockDeviceMappings\[0\]\.Ebs\.VolumeSize",
-        "the image's size",
-        "not set",
-        "EC2 takes the image's; the module looks up no image, so that a new one is no change",
-    ),
-    Difference(
-        "group.*",
-        r"MixedInstancesPolicy\.LaunchTemplate\.LaunchTemplateSpecification\.Version",
-        "`$Latest`",
-        "the newest version's number",
-        "so that a change of the template changes the group",
-    ),
-    Difference(
-        "group.*",
-        r"InstanceRefresh\[0\].*",
-        "none: `deploy` replaces nodes itself",
-        "instance refresh",
-        "Terraform makes no calls of its own to replace nodes",
-    ),
-    Difference(
-        "interface",
-        ".*",
-        "pair and ring: none",
-        "pair and ring: one that routes lead to at first",
-        "Terraform cannot make a route without a target",
-    ),
-    Difference(
-        "route .*",
-        ".*",
-        "pair and ring: the nodes make them",
-        "pair and ring: made, then led by the nodes",
-        "so that a foreign default route is not replaced without a word, and `destroy` removes them",
-    ),
-    Difference(
-        "route-table .*",
-        r"Tags\..*",
-        "stack and gateway",
-        "none",
-        "tags on route tables of others are taken away by the Terraform that manages these",
-    ),
-    Difference(
-        "policy",
-        r"LeadRoutes\.Condition\..*",
-        "only tables with the gateway's tag",
-        "only the tables named one by one",
-        "follows from the missing tags; groups are destroyed before routes",
-    ),
-    Difference(
-        "parameter .*/key",
-        "Value",
-        "random, made by `deploy`, kept nowhere",
-        "random, made at the first apply, kept in the state",
-        "everything that Terraform makes is in its state",
-    ),
-)
+from tests.terraform.tool import SCHEMAS
 
 
 @pytest.fixture(scope="module")
@@ -142,13 +38,21 @@ INPUTS: dict[str, dict[str, Any]] = {
             {"protocol": "udp", "port": "27000-27015", "target": "172.18.64.20"},
         ],
         "user_data_write_files": [
-            {"path": "/opt/x", "content": "#!/bin/sh\n\n\techo 'ü' \"<&>\" 日本 \u2028 \\\n", "permissions": "0755"},
+            {
+                "path": "/opt/x",
+                "content": "#!/bin/sh\n\n\techo 'ü' \"<&>\" 日本 \u2028 \\\n",
+                "permissions": "0755",
+            },
             {"path": "/etc/y", "content": ""},
         ],
         "user_data_runcmd": [["yum", "install", "-y", "jq"], ["sh", "-c", "echo '<a> & \"b\"' > /tmp/x"]],
     },
     "single by address": {"identity": "address", "instance_types": ["t4g.nano"]},
-    "pair": {"topology": "pair", "instance_types": ["t4g.nano"], "port_forward": [{"port": 443, "target": "name:web"}]},
+    "pair": {
+        "topology": "pair",
+        "instance_types": ["t4g.nano"],
+        "port_forward": [{"port": 443, "target": "name:web"}],
+    },
     "ring": {"topology": "ring", "instance_types": ["t4g.nano", "t4g.micro"]},
 }
 SUBNETS = {"pair": 2, "ring": 3}
@@ -168,7 +72,9 @@ def call(table: dict[str, Any]) -> str:
     given = {k: v for k, v in table.items() if k not in ("region", "port_forward")}
     given.setdefault("elastic_ip", "create")
     given["port_forwards"] = table.get("port_forward", [])
-    arguments = "".join(f"  {name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in given.items())
+    arguments = "".join(
+        f"  {name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in given.items()
+    )
     return f'module "nat" {{\n  source = "MODULE"\n{arguments}}}\n'
 
 
@@ -219,7 +125,12 @@ def groups(stack: str, state: dict[str, Any]) -> dict[str, str]:
 def differing(ours: Shape, theirs: Shape) -> set[tuple[str, str]]:
     """(part, argument) of all that is not equal; what is nothing on one side may be missing on the other."""
     flat = [
-        {(part, path): v for part, fields in shape.items() for path, v in leaves(fields) if v not in (None, [], {})}
+        {
+            (part, path): v
+            for part, fields in shape.items()
+            for path, v in leaves(fields)
+            if v not in (None, [], {})
+        }
         for shape in (ours, theirs)
     ]
     return {key for key in flat[0].keys() | flat[1].keys() if flat[0].get(key) != flat[1].get(key)}
@@ -263,15 +174,3 @@ def test_no_row_is_idle(shapes: Shapes) -> None:
     """Each row of the table is about a difference that is there."""
     used = {row for case in CASES for d in differing(*shapes(case)) for row in listed(*d, case)}
     assert [row for row in DIFFERENCES if row not in used] == []
-
-
-def test_the_table_is_in_the_readme() -> None:
-    """Users can read every difference with its reason."""
-    readme = (MODULE / "README.md").read_text(encoding="utf-8")
-    assert table() in readme, f"put this there:\n{table()}"
-
-
-def table() -> str:
-    """The differences in Markdown."""
-    rows = [f"| {d.evernat} | {d.module} | {d.reason} |" for d in DIFFERENCES]
-    return "\n".join(["| `evernat deploy` | this module | why |", "|---|---|---|", *rows]) + "\n"

@@ -52,8 +52,16 @@ VALUES: list[tuple[str, Any, str]] = [
     ("port_forwards", [{"port": "1-9", "target": "10.0.0.1", "target_port": 65530}], "must fit above it"),
     ("port_forwards", [{"port": 80, "target": "web"}], "target is an IPv4 address"),
     ("port_forwards", [{"port": 80, "target": "10.0.0.1", "sources": []}], "sources are IPv4 networks"),
-    ("port_forwards", [{"port": 80, "target": "10.0.0.1", "sources": ["10.0.0.1/8"]}], "sources are IPv4 networks"),
-    ("port_forwards", [{"port": "1-9", "target": "10.0.0.1"}, {"port": 9, "target": "10.0.0.2"}], "one port can lead"),
+    (
+        "port_forwards",
+        [{"port": 80, "target": "10.0.0.1", "sources": ["10.0.0.1/8"]}],
+        "sources are IPv4 networks",
+    ),
+    (
+        "port_forwards",
+        [{"port": "1-9", "target": "10.0.0.1"}, {"port": 9, "target": "10.0.0.2"}],
+        "one port can lead",
+    ),
     ("root_volume", {"size": 0.5}, "whole number of GiB"),
     ("root_volume", {"encrypted": False, "kms_key_id": "k"}, "needs encrypted = true"),
     ("metadata_options", {"hop_limit": 0}, "hop_limit is from 1 to 64"),
@@ -135,7 +143,10 @@ def test_values(terraform: Starter) -> None:
     for wrong in filter(None, rounds.values()):
         told = said(terraform, {**RIGHT, **{name: value for name, (value, _) in wrong.items()}})
         for name, (value, message) in wrong.items():
-            assert re.search(rf"\b{name}: (?:(?! This was checked ).)*{re.escape(message)}", told), (name, value)
+            assert re.search(rf"\b{name}: (?:(?! This was checked ).)*{re.escape(message)}", told), (
+                name,
+                value,
+            )
 
 
 @pytest.mark.parametrize(("wrong", "messages"), TOGETHER, ids=[messages[0] for _, messages in TOGETHER])
@@ -151,6 +162,9 @@ def test_every_message_is_tried() -> None:
     messages = [m for text in texts for m in re.findall(r'error_message = "((?:[^"\\]|\\.)*)"', text)]
     tried = [message for _, _, message in VALUES] + [m for _, group in TOGETHER for m in group]
     plain = [re.sub(r"\$\{[^}]*\}", "#", message) for message in messages]
-    known = [re.sub(r"\b\d+ (?=tables|CIDR|gateways)|\(1\)", lambda m: m[0].replace(m[0].strip("( )"), "#"), t) for t in tried]
+    known = [
+        re.sub(r"\b\d+ (?=tables|CIDR|gateways)|\(1\)", lambda m: m[0].replace(m[0].strip("( )"), "#"), t)
+        for t in tried
+    ]
     assert len(messages) > 40
     assert [message for message in plain if not any(part in message for part in known)] == []

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "terraform"
 HERE = Path(__file__).parent
 SCHEMAS = ("5.99", "6.69")
-REGISTRY = os.environ.get("EVERNAT_TERRAFORM_PROVIDERS") == "registry"
-"""Use the real provider. Not tried by itself: without a registry the attempt takes minutes to fail."""
+PROVIDERS = (*SCHEMAS, *(["registry"] if os.environ.get("EVERNAT_TERRAFORM_PROVIDERS") == "registry" else []))
+"""The real provider only when asked for: where there is no registry the attempt takes minutes to fail."""
 
 
 class TerraformError(Exception):
@@ -41,9 +41,11 @@ class Terraform:
     def rewrite(self, **files: str) -> None:
         """Write files (MODULE stands for the module's folder), then install providers and modules."""
         for name, text in files.items():
-            (self.folder / f"{name}.tf").write_text(text.replace("MODULE", str(self.module)), encoding="utf-8")
+            (self.folder / f"{name}.tf").write_text(
+                text.replace("MODULE", str(self.module)), encoding="utf-8"
+            )
         (self.folder / ".terraform.lock.hcl").unlink(missing_ok=True)
-        mirror = [] if REGISTRY else [f"-plugin-dir={self._mirror()}"]
+        mirror = [] if self.schema == "registry" else [f"-plugin-dir={self._mirror()}"]
         self("init", "-backend=false", "-input=false", *mirror)
 
     def __call__(self, *arguments: str, folder: Path | None = None) -> str:

@@ -52,7 +52,15 @@ FORCES_NEW = {
     "aws_network_interface": {"subnet_id"},
     "aws_route": {"route_table_id", "destination_cidr_block"},
     "aws_security_group": {"name", "name_prefix", "description", "vpc_id"},
-    "aws_security_group_rule": {"security_group_id", "type", "protocol", "from_port", "to_port", "cidr_blocks", "self"},
+    "aws_security_group_rule": {
+        "security_group_id",
+        "type",
+        "protocol",
+        "from_port",
+        "to_port",
+        "cidr_blocks",
+        "self",
+    },
     "aws_ssm_parameter": {"name"},
 }
 """Arguments that cannot be changed in place, by the provider's documentation ("Forces new resource")."""

@@ -86,7 +86,10 @@ def dumped(schema: dict[str, Any]) -> str:
     """One line for each type."""
     sections = []
     for section, types in schema.items():
-        lines = [f"  {json.dumps(name)}: {json.dumps(node, sort_keys=True, separators=(',', ':'))}" for name, node in types.items()]
+        lines = [
+            f"  {json.dumps(name)}: {json.dumps(node, sort_keys=True, separators=(',', ':'))}"
+            for name, node in types.items()
+        ]
         sections.append(f"{json.dumps(section)}: {{\n" + ",\n".join(lines) + "\n}")
     return "{" + ",\n".join(sections) + "}\n"
 
