@@ -53,7 +53,7 @@ def _statements(document: str) -> dict[str, Any]:
 
 
 def of_plan(plan: Plan, known: Mapping[str, str], groups: Mapping[str, str]) -> Shape:
-    """The calls of a first deploy. `known`: references -> ids; `groups`: names of groups here -> those of the module."""
+    """The calls of a first deploy. `known`: references -> ids; `groups`: names of groups -> those of the module."""
     made: Shape = {}
     for step in plan.steps:
         for call in step.actions:

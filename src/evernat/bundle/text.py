@@ -1,4 +1,4 @@
-"""JSON as Terraform's `jsonencode` writes it, so that the module in `terraform/` makes the same user data byte for byte."""
+"""JSON as Terraform's `jsonencode` writes it, so that the module in `terraform/` makes the same user data."""
 
 from __future__ import annotations
 
