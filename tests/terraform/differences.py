@@ -1,4 +1,4 @@
-"""Where the module and `evernat deploy` differ for the same inputs, and why; shown in the README, and no row is idle."""
+"""Where the module and `evernat deploy` differ for the same inputs, and why. In the README, too; no row is idle."""
 
 from __future__ import annotations
 
