@@ -1,5 +1,5 @@
-# What nodes of a pair or ring read when they boot: the key by which they know each other's messages, and the files of
-# the agent that do not fit into user data, as plain text. No other role may read them.
+# SSM parameters of a pair or ring. When they boot nodes read the key by which they know each other's messages, and the
+# files of the agent that do not fit into user data, as plain text. Later they report in some.
 
 # The key lies in Terraform's state, as every secret that Terraform makes. Keep the state where secrets belong.
 resource "aws_ssm_parameter" "key" {
@@ -29,5 +29,20 @@ resource "aws_ssm_parameter" "agent" {
   # The names carry a digest: files of a new version lie beside the old ones until the nodes are told.
   lifecycle {
     create_before_destroy = true
+  }
+}
+
+# Nodes overwrite these with what they know of their gateways. Here they are made so that they are removed.
+resource "aws_ssm_parameter" "report" {
+  for_each = local.by_address ? local.report_parameters : {}
+
+  name           = each.value
+  description    = "evernat gateway ${local.stack}: report of the node in charge"
+  type           = "String"
+  insecure_value = "{}"
+  tags           = merge(local.tags, { "evernat:part" = "report" })
+
+  lifecycle {
+    ignore_changes = [insecure_value, value]
   }
 }

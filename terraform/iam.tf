@@ -65,6 +65,12 @@ locals {
         Resource = ["${local.parameter}${local.key_parameter}", "${local.parameter}${local.agent_folder}/*"]
       },
       {
+        Sid      = "Report"
+        Effect   = "Allow"
+        Action   = ["ssm:PutParameter"]
+        Resource = [for name in local.report_parameters : "${local.parameter}${name}"]
+      },
+      {
         Sid       = "AnswerLaunchHook"
         Effect    = "Allow"
         Action    = ["autoscaling:CompleteLifecycleAction"]

@@ -9,6 +9,13 @@ data "aws_caller_identity" "current" {}
 # Nodes of a stack find each other by its name, so there it must be unlike that of any other workspace.
 resource "terraform_data" "stack" {
   count = local.by_address ? 1 : 0
+
+  # What it was when it was made; see the precondition that compares.
+  input = local.ring
+
+  lifecycle {
+    ignore_changes = [input]
+  }
 }
 
 locals {

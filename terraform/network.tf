@@ -1,6 +1,12 @@
 # Security group, persistent interface, Elastic IPs, default routes.
 
 locals {
+  blocks = [for i, block in var.private_subnets_cidr_blocks : {
+    slot    = try(local.client_slots[i], "")
+    network = split("/", block)[0]
+    prefix  = try(tonumber(split("/", block)[1]), 0)
+  }]
+
   forward_rules = local.by_address ? {} : { for f in local.forwards : "${f.node.protocol}-${join("-", distinct(f.node.ports))}" => f.node }
 }
 
@@ -31,6 +37,21 @@ resource "aws_security_group" "this" {
     precondition {
       condition     = !local.ring || length(distinct([for subnet in data.aws_subnet.public : subnet.availability_zone])) == length(data.aws_subnet.public)
       error_message = "Two of public_subnets are in one zone: name one subnet in each zone, or set topology = \"pair\"."
+    }
+    precondition {
+      # Blocks of two gateways overlap when they are one network at the shorter of their prefixes.
+      condition = !local.ring || alltrue(flatten([for i, a in local.blocks : [for j, b in local.blocks : try(
+        i >= j || a.slot == b.slot || cidrhost("${a.network}/${min(a.prefix, b.prefix)}", 0) != cidrhost("${b.network}/${min(a.prefix, b.prefix)}", 0),
+      true)]]))
+      error_message = "In a ring no two gateways may serve the same clients: private_subnets_cidr_blocks of different slots overlap; list the block of each subnet by itself."
+    }
+    precondition {
+      condition     = alltrue([for gateway in local.gateways : length(gateway.clients) > 0])
+      error_message = "A gateway of the ring would serve nobody: give each a CIDR block in private_subnets_cidr_blocks, or take its subnet out of public_subnets."
+    }
+    precondition {
+      condition     = alltrue([for made in terraform_data.stack : made.output == local.ring])
+      error_message = "This stack cannot become a ring or cease to be one: all its gateways would be other ones, at other addresses. Make the new one in a module call of its own with another name, then remove this one."
     }
     precondition {
       condition     = var.topology == "single" || var.identity != "eni"

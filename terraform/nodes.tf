@@ -159,5 +159,6 @@ resource "aws_autoscaling_group" "this" {
     aws_security_group_rule.members,
     aws_ssm_parameter.agent,
     aws_ssm_parameter.key,
+    aws_ssm_parameter.report,
   ]
 }

@@ -61,6 +61,11 @@ output "key_parameter" {
   value       = local.by_address ? local.key_parameter : null
 }
 
+output "report_parameters" {
+  description = "By home slot: names of the SSM parameters in which the node in charge reports (empty in single)."
+  value       = local.by_address ? local.report_parameters : {}
+}
+
 output "user_data_size" {
   description = "Bytes of the user data; EC2 takes 16384."
   value       = local.user_data_size

@@ -9,6 +9,8 @@ locals {
   key_parameter = "/evernat/${local.stack}/key"
   agent_folder  = "/evernat/${local.stack}/agent"
 
+  report_parameters = { for home, gateway in local.gateways : home => "/evernat/${local.stack}/report/${local.stack}${gateway.suffix}" }
+
   # Settings that name things which do not exist yet are known late. The size of the user data is judged with ids that
   # are as long, so that a mistake shows in the plan.
   ids = {

@@ -12,8 +12,8 @@ variable "name" {
   type        = string
 
   validation {
-    condition     = can(regex("^[A-Za-z][A-Za-z0-9_.-]{0,30}$", var.name))
-    error_message = "name: use a letter, then up to 30 letters, digits, \"-\", \"_\" or \".\" (IAM takes no longer prefix)."
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_.-]{0,37}$", var.name))
+    error_message = "name: use up to 38 letters, digits, \"-\", \"_\" or \".\", the first a letter or digit (IAM takes no longer prefix)."
   }
 }
 

@@ -35,7 +35,7 @@ mock_provider "aws" {
 override_resource {
   target          = terraform_data.stack
   override_during = plan
-  values          = { id = "c90888dd-1111-2222-3333-444455556666" }
+  values          = { id = "c90888dd-1111-2222-3333-444455556666", output = false }
 }
 
 override_data {
@@ -106,7 +106,7 @@ run "pair" {
     error_message = "What is stored is what the build wrote."
   }
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.agent.policy).Statement : s.Sid] == ["Look", "MoveAddress", "CheckOff", "ReadParameters", "AnswerLaunchHook", "LeadRoutes"] && jsondecode(aws_iam_role_policy.agent.policy).Statement[5].Resource == [for table in var.private_route_table_ids : "arn:aws:ec2:us-west-2:123456789012:route-table/${table}"]
+    condition     = [for s in jsondecode(aws_iam_role_policy.agent.policy).Statement : s.Sid] == ["Look", "MoveAddress", "CheckOff", "ReadParameters", "Report", "AnswerLaunchHook", "LeadRoutes"] && jsondecode(aws_iam_role_policy.agent.policy).Statement[6].Resource == [for table in var.private_route_table_ids : "arn:aws:ec2:us-west-2:123456789012:route-table/${table}"]
     error_message = "The role may move this address and lead these tables."
   }
   assert {
@@ -117,6 +117,12 @@ run "pair" {
 
 run "ring" {
   command = plan
+
+  override_resource {
+    target          = terraform_data.stack
+    override_during = plan
+    values          = { id = "c90888dd-1111-2222-3333-444455556666", output = true }
+  }
 
   variables {
     topology       = "ring"

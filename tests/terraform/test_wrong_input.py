@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.terraform.conftest import Starter
+from tests.terraform.test_changes import OTHERS
 from tests.terraform.tool import MODULE, SCHEMAS, TerraformError
 
 RIGHT: dict[str, Any] = {
@@ -22,8 +23,8 @@ RIGHT: dict[str, Any] = {
 TWO = ["subnet-0a", "subnet-0b"]
 
 VALUES: list[tuple[str, Any, str]] = [
-    ("name", "-main", "use a letter"),
-    ("name", "a" * 32, "use a letter"),
+    ("name", "-main", "use up to 38 letters"),
+    ("name", "a" * 39, "use up to 38 letters"),
     ("vpc_id", "main", "give the ID of a VPC"),
     ("public_subnet", "main", "give the ID of a subnet"),
     ("private_subnets_cidr_blocks", [], "list the CIDR block"),
@@ -118,6 +119,19 @@ TOGETHER: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ),
     ),
     (
+        {
+            "topology": "ring",
+            "public_subnet": None,
+            "public_subnets": TWO,
+            "private_subnets_cidr_blocks": ["172.18.0.0/16", "172.18.64.0/20"],
+        },
+        ("private_subnets_cidr_blocks of different slots overlap",),
+    ),
+    (
+        {"topology": "ring", "public_subnet": None, "public_subnets": TWO, "private_subnet_slots": ["a", "a"]},
+        ("A gateway of the ring would serve nobody",),
+    ),
+    (
         {"user_data_write_files": [{"path": "/x", "content": "NOISE"}]},
         ("16384 are allowed: shorten user_data_write_files",),
     ),
@@ -160,7 +174,7 @@ def test_every_message_is_tried() -> None:
     """No validation or precondition of the module is without a case here."""
     texts = [path.read_text(encoding="utf-8") for path in sorted(MODULE.glob("*.tf"))]
     messages = [m for text in texts for m in re.findall(r'error_message = "((?:[^"\\]|\\.)*)"', text)]
-    tried = [message for _, _, message in VALUES] + [m for _, group in TOGETHER for m in group]
+    tried = [message for _, _, message in VALUES] + [m for _, group in TOGETHER for m in group] + [OTHERS]
     plain = [re.sub(r"\$\{[^}]*\}", "#", message) for message in messages]
     known = [
         re.sub(r"\b\d+ (?=tables|CIDR|gateways)|\(1\)", lambda m: m[0].replace(m[0].strip("( )"), "#"), t)
