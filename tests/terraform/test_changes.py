@@ -40,7 +40,11 @@ def pair(terraform: Starter) -> Terraform:
 def changes(started: Terraform) -> dict[str, list[str]]:
     """Address below the module -> what the plan does to it."""
     planned = {c["address"]: c["change"]["actions"] for c in started.plan()["resource_changes"]}
-    return {a.removeprefix("module.nat."): verbs for a, verbs in planned.items() if verbs not in (["no-op"], ["read"])}
+    return {
+        a.removeprefix("module.nat."): verbs
+        for a, verbs in planned.items()
+        if verbs not in (["no-op"], ["read"])
+    }
 
 
 def test_nothing_to_do(pair: Terraform) -> None:
@@ -69,6 +73,8 @@ def test_groups_go_first(pair: Terraform) -> None:
     said = pair("destroy", "-input=false", "-auto-approve")
     ended = re.findall(r"module\.nat\.(\S+): Destruction complete", said)
     begun = [(m[1], m.start()) for m in re.finditer(r"module\.nat\.(\S+): Destroying\.\.\.", said)]
-    last = max(said.index(f"{group}: Destruction complete") for group in ended if "autoscaling_group" in group)
+    last = max(
+        said.index(f"{group}: Destruction complete") for group in ended if "autoscaling_group" in group
+    )
     assert [address for address, at in begun if at < last and "autoscaling_group" not in address] == []
     assert pair.state() == {}

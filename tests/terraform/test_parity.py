@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from evernat.stack import library
+from evernat.stack.environment import look
+from evernat.stack.layout import layout
+from evernat.terraform.call import module_call
 from tests.stack.world import World, serving
 from tests.terraform.conftest import Starter
 from tests.terraform.differences import DIFFERENCES, Difference
@@ -67,15 +70,11 @@ def inputs(world: World, name: str) -> dict[str, Any]:
     return table
 
 
-def call(table: dict[str, Any]) -> str:
-    """The module call for the table."""
-    given = {k: v for k, v in table.items() if k not in ("region", "port_forward")}
-    given.setdefault("elastic_ip", "create")
-    given["port_forwards"] = table.get("port_forward", [])
-    arguments = "".join(
-        f"  {name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in given.items()
-    )
-    return f'module "nat" {{\n  source = "MODULE"\n{arguments}}}\n'
+def call(world: World, table: dict[str, Any]) -> str:
+    """What `evernat terraform` writes for the table."""
+    gateway, api = world.gateway_of(table), world.api()
+    made = layout(gateway, look(api, gateway)[0]) if gateway.topology == "ring" else None
+    return module_call(gateway, "MODULE", made)
 
 
 Shapes = Callable[[str], tuple[Shape, Shape]]
@@ -89,7 +88,7 @@ def shapes(world: World, terraform: Starter) -> Shapes:
     @cache
     def made(case: str) -> tuple[Shape, Shape]:
         table = inputs(world, case)
-        started = terraform(SCHEMAS[case == "pair"], main=call(table))
+        started = terraform(SCHEMAS[case == "pair"], main=call(world, table))
         started.env["STANDIN_ZONES"] = json.dumps(zones)
         state = {a.removeprefix("module.nat."): v for a, v in started.apply().items()}
         stack = state["aws_iam_role.this"]["tags"]["evernat:stack"]

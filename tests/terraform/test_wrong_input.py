@@ -128,7 +128,12 @@ TOGETHER: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("private_subnets_cidr_blocks of different slots overlap",),
     ),
     (
-        {"topology": "ring", "public_subnet": None, "public_subnets": TWO, "private_subnet_slots": ["a", "a"]},
+        {
+            "topology": "ring",
+            "public_subnet": None,
+            "public_subnets": TWO,
+            "private_subnet_slots": ["a", "a"],
+        },
         ("A gateway of the ring would serve nobody",),
     ),
     (

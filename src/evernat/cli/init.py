@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,8 @@ from evernat.stack.api import Api
 from evernat.stack.errors import StackError
 from evernat.stack.init import Candidate, candidates, text
 from evernat.stack.load import gateway_from, parse
+from evernat.terraform.file import find, lacking
+from evernat.terraform.file import text as from_call
 
 
 def init(
@@ -21,6 +24,10 @@ def init(
         str, typer.Option(help="single, pair (a standby keeps connections alive) or ring (one per zone).")
     ] = "single",
     name: Annotated[str, typer.Option(help="Name of the stack.")] = "main",
+    from_terraform: Annotated[
+        Path | None, typer.Option(help="Take over the call of a NAT module in this .tf file.")
+    ] = None,
+    module: Annotated[str | None, typer.Option(help="Which call, where the file has several.")] = None,
     yes: common.Yes = False,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
     region: common.Region = None,
@@ -31,20 +38,31 @@ def init(
     if file.exists() and not force:
         raise StackError(f"{file} exists already", "use --force to write over it, or --file for another name")
     api = Api.of(region, profile)
-    with common.err.status("looking at VPCs"):
-        fit = candidates(api, vpc_id)
-    chosen = _choose(fit, api.region, yes)
-    written = text(chosen, name, topology, api.region)
-    gateway_from(parse(written, str(file)))
+    if from_terraform:
+        call = find(from_terraform, module)
+        chosen = _look(api, vpc_id or call.fields.get("vpc_id"), yes) if lacking(call) else None
+        written = from_call(call, api.region, chosen)
+    else:
+        chosen = _look(api, vpc_id, yes)
+        written = text(chosen, name, topology, api.region)
+    gateway = gateway_from(parse(written, str(file)))
     if not as_json:
         common.err.print(written, markup=False)
     if not common.confirmed(f"write {file}?", yes):
         raise typer.Exit(1)
     file.write_text(written, encoding="utf-8")
     if as_json:
-        common.print_json({"file": str(file), "vpc_id": chosen.vpc.id, "foreign_routes": len(chosen.foreign)})
+        foreign = len(chosen.foreign) if chosen else None
+        common.print_json({"file": str(file), "vpc_id": gateway.vpc_id, "foreign_routes": foreign})
         return
-    common.out.print(f"wrote {file}. Next:  evernat plan{' --replace-routes' if chosen.foreign else ''}")
+    replace = " --replace-routes" if chosen and chosen.foreign else ""
+    common.out.print(f"wrote {file}. Next:  evernat plan{replace}")
+
+
+def _look(api: Api, vpc_id: str | None, yes: bool) -> Candidate:
+    with common.err.status("looking at VPCs"):
+        fit = candidates(api, vpc_id)
+    return _choose(fit, api.region, yes)
 
 
 def _choose(fit: list[Candidate], region: str, yes: bool) -> Candidate:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from evernat import version
 from evernat.errors import EvernatError
 
-VERBS = ("init", "plan", "deploy", "status", "failover", "drill", "destroy", "scenario")
+VERBS = ("init", "plan", "deploy", "status", "failover", "drill", "destroy", "terraform", "scenario")
 """Each is a function of the same name in a module of the same name."""
 
 app = typer.Typer(

@@ -81,14 +81,7 @@ def text(candidate: Candidate, name: str, topology: str = "single", region: str 
         f"name = {json.dumps(name)}",
         f"region = {json.dumps(region)}",
         f"topology = {json.dumps(topology)}",
-        f"vpc_id = {json.dumps(candidate.vpc.id)}",
-        *_nodes(candidate, topology),
-        "private_subnets_cidr_blocks = [",
-        *(f"    {json.dumps(s.cidr)},  # {s.zone} {s.id}" for s in candidate.private),
-        "]",
-        "private_route_table_ids = [",
-        *(f"    {json.dumps(t.id)},{_leads(t)}" for t in candidate.tables),
-        "]",
+        *(line for lines in network(candidate, topology).values() for line in lines),
         "",
         "# Everything below shows its default.",
         '# instance_types = ["t4g.nano"]',
@@ -104,6 +97,24 @@ def text(candidate: Candidate, name: str, topology: str = "single", region: str 
         '# sources = ["0.0.0.0/0"]',
     ]
     return "\n".join(lines) + "\n"
+
+
+def network(candidate: Candidate, topology: str) -> dict[str, list[str]]:
+    """Field -> lines of the file, of what says where the stack lives and whom it serves."""
+    return {
+        "vpc_id": [f"vpc_id = {json.dumps(candidate.vpc.id)}"],
+        "public_subnets": _nodes(candidate, topology),
+        "private_subnets_cidr_blocks": [
+            "private_subnets_cidr_blocks = [",
+            *(f"    {json.dumps(s.cidr)},  # {s.zone} {s.id}" for s in candidate.private),
+            "]",
+        ],
+        "private_route_table_ids": [
+            "private_route_table_ids = [",
+            *(f"    {json.dumps(t.id)},{_leads(t)}" for t in candidate.tables),
+            "]",
+        ],
+    }
 
 
 def _nodes(candidate: Candidate, topology: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""From `evernat.toml` to a call of the Terraform module, and back."""
