@@ -120,7 +120,7 @@ def read(call: Mapping[str, Any]) -> Read:
         if _is_open(value) or name in NO_FIELD:
             unknown[name] = written(value)
         elif name == "port_forwards":
-            fields["port_forward"] = [_forward(forward) for forward in value]
+            fields["port_forward"] = [_forward(forward) for forward in value or []]
         elif name not in INDIRECT and value is not None:
             fields[name] = value
     fields.setdefault("instance_types", list(MODULE_TYPES))
