@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 Starter = Callable[..., Terraform]
-"""(schema, folder of the checkout, or texts of files) -> an initialized Terraform."""
+"""(schema, folder of the checkout or texts of files, environment of a lab to apply to) -> Terraform, initialized."""
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +41,14 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def terraform(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Starter:
-    def start(schema: str, folder: str = "", **files: str) -> Terraform:
+    def start(schema: str, folder: str = "", lab: dict[str, str] | None = None, **files: str) -> Terraform:
         home = tmp_path_factory.mktemp("terraform")
         place = checkout / folder if folder else home / "configuration"
         place.mkdir(exist_ok=True)
         made = Terraform(place, home, schema, checkout / "terraform")
+        if lab:
+            made.provider = "lab"
+            made.env |= lab
         made.rewrite(**files)
         return made
 

@@ -27,6 +27,7 @@ class Terraform:
 
     def __init__(self, folder: Path, home: Path, schema: str, module: Path) -> None:
         self.folder, self.home, self.schema, self.module = folder, home, schema, module
+        self.provider = "provider"
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("TF_", "AWS_"))},
             "CHECKPOINT_DISABLE": "1",
@@ -87,7 +88,7 @@ class Terraform:
         program = place / f"terraform-provider-aws_v{version}"
         schema = HERE / "standin" / f"aws-{self.schema}.json"
         program.write_text(
-            f'#!/bin/sh\nexec "{sys.executable}" -m tests.terraform.standin.provider "{schema}"\n'
+            f'#!/bin/sh\nexec "{sys.executable}" -m tests.terraform.standin.{self.provider} "{schema}"\n'
         )
         program.chmod(0o755)
         return self.home / "mirror"

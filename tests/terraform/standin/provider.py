@@ -123,7 +123,12 @@ class StandIn(rpc.ProviderServicer):  # type: ignore[misc]
 
     def ApplyResourceChange(self, request: Any, context: Any) -> Any:
         planned, prior = _decode(request.planned_state), _decode(request.prior_state)
-        made = planned and self._made(request.type_name, planned, prior)
+        try:
+            made = planned and self.made(request.type_name, planned, prior)
+            if planned is None:
+                self.gone(request.type_name, prior)
+        except Exception as error:
+            return pb.ApplyResourceChange.Response(new_state=_encode(prior), diagnostics=[_diagnosis(error)])
         self._remember(request.type_name, made)
         return pb.ApplyResourceChange.Response(new_state=_encode(made))
 
@@ -144,7 +149,10 @@ class StandIn(rpc.ProviderServicer):  # type: ignore[misc]
         if kind == "aws_subnet" and state:
             self.zones[state["id"]] = state["availability_zone"]
 
-    def _made(self, kind: str, planned: dict[str, Any], prior: Any) -> Any:
+    def gone(self, kind: str, prior: dict[str, Any]) -> None:
+        """Delete it. Nothing to do for what was made up."""
+
+    def made(self, kind: str, planned: dict[str, Any], prior: Any) -> Any:
         """As AWS would have made it."""
         seed = json.dumps([kind, walk(self.schema["resource"][kind], planned, _settled)], sort_keys=True)
         digest = hashlib.sha256(seed.encode()).hexdigest()
@@ -183,6 +191,10 @@ def _settled(_name: str, attribute: Node, value: Any) -> Any:
     return {} if kind[0] == "map" else []
 
 
+def _diagnosis(error: Exception) -> Any:
+    return pb.Diagnostic(severity=pb.Diagnostic.ERROR, summary=f"{type(error).__name__}: {error}")
+
+
 def _decode(value: Any) -> Any:
     if value.msgpack:
         return msgpack.unpackb(value.msgpack, raw=False, strict_map_key=False)
@@ -198,12 +210,11 @@ class _Provider:
         return "hashicorp/aws"
 
 
-def main(schema: str) -> None:
-    """Serve."""
-    made = StandIn(json.loads(Path(schema).read_text(encoding="utf-8")))
+def serve(made: StandIn) -> None:
+    """Be the provider that Terraform started."""
     tf.provider.ProviderServicer = lambda _provider: made
     run_provider(_Provider(), ["standin"])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    serve(StandIn(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
