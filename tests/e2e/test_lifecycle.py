@@ -117,7 +117,7 @@ def test_a_name_is_taken_once() -> None:
 
 
 def test_status_and_env_are_for_programs() -> None:
-    """`lab status --json` has hosts and nodes; `lab env` lets boto3 talk to the lab."""
+    """`lab status --json` has hosts and nodes; `lab env` lets boto3 and Terraform talk to the lab."""
     lab = client.up(lab_name("env"), "none")
     try:
         status = json.loads(cli("lab", "status", "--name", lab.name, "--json").stdout)
@@ -132,6 +132,9 @@ def test_status_and_env_are_for_programs() -> None:
             check=True,
         )
         assert shown.stdout.strip() == "172.18.0.0/16"
+        provider = cli("lab", "env", "--name", lab.name, "--terraform").stdout
+        assert provider.startswith('provider "aws" {')
+        assert provider.count(lab.environment()["AWS_ENDPOINT_URL"]) == 5
     finally:
         client.down(lab.name)
 

@@ -110,6 +110,19 @@ def _parameter(v: Values) -> Calls:
     yield "ssm", "put_parameter", {**named, "Type": v["type"], "Value": value}
 
 
+def _disk(v: Values) -> dict[str, Any]:
+    (disk,) = v["block_device_mappings"]
+    (ebs,) = disk["ebs"]
+    volume = {
+        "VolumeType": ebs["volume_type"],
+        "VolumeSize": ebs["volume_size"] or None,
+        "Encrypted": ebs["encrypted"] == "true",
+        "KmsKeyId": ebs["kms_key_id"],
+        "DeleteOnTermination": ebs["delete_on_termination"] == "true",
+    }
+    return {"DeviceName": disk["device_name"], "Ebs": _set(volume)}
+
+
 def _template(v: Values) -> Calls:
     (interface,), (metadata,), (disk,) = (
         v["network_interfaces"],
@@ -141,20 +154,7 @@ def _template(v: Values) -> Calls:
                 "InstanceMetadataTags": metadata["instance_metadata_tags"],
             }
         ),
-        "BlockDeviceMappings": [
-            {
-                "DeviceName": disk["device_name"],
-                "Ebs": _set(
-                    {
-                        "VolumeType": ebs["volume_type"],
-                        "VolumeSize": ebs["volume_size"] or None,
-                        "Encrypted": ebs["encrypted"] == "true",
-                        "KmsKeyId": ebs["kms_key_id"],
-                        "DeleteOnTermination": ebs["delete_on_termination"] == "true",
-                    }
-                ),
-            }
-        ],
+        "BlockDeviceMappings": [_disk(v)],
         "TagSpecifications": [
             {"ResourceType": s["resource_type"], "Tags": tag_list(s["tags"])} for s in v["tag_specifications"]
         ],
@@ -168,10 +168,27 @@ def _template(v: Values) -> Calls:
     yield "ec2", "create_launch_template", {**named, "LaunchTemplateData": _set(data), **tagged}
 
 
-def _group(v: Values) -> Calls:
+def _mixed(v: Values) -> dict[str, Any]:
     (policy,) = v["mixed_instances_policy"]
     (spread,), (launch,) = policy["instances_distribution"], policy["launch_template"]
     (specification,) = launch["launch_template_specification"]
+    return {
+        "LaunchTemplate": {
+            "LaunchTemplateSpecification": {
+                "LaunchTemplateId": specification["launch_template_id"],
+                "Version": specification["version"],
+            },
+            "Overrides": [{"InstanceType": o["instance_type"]} for o in launch["override"]],
+        },
+        "InstancesDistribution": {
+            "OnDemandBaseCapacity": spread["on_demand_base_capacity"],
+            "OnDemandPercentageAboveBaseCapacity": spread["on_demand_percentage_above_base_capacity"],
+            "SpotAllocationStrategy": spread["spot_allocation_strategy"],
+        },
+    }
+
+
+def _group(v: Values) -> Calls:
     kept = {"AutoScalingGroupName": v["name"], "MinSize": v["min_size"], "MaxSize": v["max_size"]}
     data = {
         **kept,
@@ -188,20 +205,7 @@ def _group(v: Values) -> Calls:
                 ("MaxHealthyPercentage", "max_healthy_percentage"),
             )
         },
-        "MixedInstancesPolicy": {
-            "LaunchTemplate": {
-                "LaunchTemplateSpecification": {
-                    "LaunchTemplateId": specification["launch_template_id"],
-                    "Version": specification["version"],
-                },
-                "Overrides": [{"InstanceType": o["instance_type"]} for o in launch["override"]],
-            },
-            "InstancesDistribution": {
-                "OnDemandBaseCapacity": spread["on_demand_base_capacity"],
-                "OnDemandPercentageAboveBaseCapacity": spread["on_demand_percentage_above_base_capacity"],
-                "SpotAllocationStrategy": spread["spot_allocation_strategy"],
-            },
-        },
+        "MixedInstancesPolicy": _mixed(v),
         "LifecycleHookSpecificationList": [
             {
                 "LifecycleHookName": h["name"],

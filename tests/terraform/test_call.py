@@ -19,6 +19,7 @@ from evernat.stack.load import gateway_from
 from evernat.terraform.call import module_call, read
 from evernat.terraform.file import find, text
 from evernat.terraform.hcl import Expression, module_calls, written
+from evernat.terraform.provider import provider
 from tests.stack.world import World, serving
 from tests.terraform.test_parity import INPUTS, inputs
 from tests.terraform.tool import MODULE
@@ -63,8 +64,8 @@ def test_a_ring_there_and_back(world: World, tmp_path: Path) -> None:
     assert gateway_from(again) == gateway_from(table)
 
 
-def test_as_terraform_fmt_writes_it(world: World) -> None:
-    """The call needs no formatting, and no value is taken for an expression."""
+def test_what_looks_like_an_expression(world: World) -> None:
+    """No text is taken for an expression."""
     odd = {"tags": {"a b": '${x} %{if} "q" \\ \n\t ü', "c": "$${"}, "user_data_runcmd": ["echo $(date) > /x"]}
     gateway = world.gateway(**odd)
     call = module_call(gateway, "./nat")
@@ -172,7 +173,11 @@ def test_which_call(tmp_path: Path) -> None:
 
 
 def test_fmt(terraform: object, world: World) -> None:
-    """The call is as terraform fmt writes it."""
+    """The call, and the provider block of a lab, are as terraform fmt writes them."""
+    lab = {"AWS_REGION": "r", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL": "u"}
     call = module_call(world.gateway_of(inputs(world, "single, everything")), "./nat")
-    done = subprocess.run(["terraform", "fmt", "-"], input=call, capture_output=True, text=True, check=False)
-    assert done.stdout == call
+    for text_ in (call, provider(lab)):
+        done = subprocess.run(
+            ["terraform", "fmt", "-"], input=text_, capture_output=True, text=True, check=False
+        )
+        assert done.stdout == text_

@@ -11,9 +11,12 @@ import pytest
 from evernat.lab import aws, checks, client
 from evernat.lab.checks import until
 from evernat.lab.client import Lab
+from evernat.terraform.provider import provider
 from tests.e2e.support import lab_name
 from tests.terraform.conftest import Starter
 from tests.terraform.tool import Terraform
+
+pytestmark = pytest.mark.timeout(300)
 
 CLIENTS = ("client-a", "client-b", "client-c")
 
@@ -71,7 +74,8 @@ def applied(terraform: Starter, lab: Lab, text: str) -> tuple[Terraform, dict[st
     }
     for name, value in names.items():
         text = text.replace(name, json.dumps(value))
-    started = terraform("6.69", lab=lab.environment(), main=text)
+    block = provider(lab.environment())
+    started = terraform("6.69", lab=lab.environment(), main=text, provider=block)
     return started, started.apply()
 
 

@@ -18,6 +18,7 @@ from evernat.lab import client, place
 from evernat.lab.client import KILL_WAYS, Lab
 from evernat.lab.errors import LabError
 from evernat.lab.profile import PROFILES
+from evernat.terraform.provider import provider
 
 app = typer.Typer(
     name="lab",
@@ -136,9 +137,18 @@ def list_labs(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def env(name: Name = "lab", as_json: AsJson = False) -> None:
+def env(
+    name: Name = "lab",
+    terraform: Annotated[
+        bool, typer.Option("--terraform", help="Print the provider block that makes Terraform talk to it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Print what a shell needs so that any AWS client talks to this lab."""
     values = Lab(place.check_name(name)).environment()
+    if terraform:
+        sys.stdout.write(provider(values))
+        return
     if as_json:
         _print_json(values)
         return

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from tests.terraform.calls import calls, rule
 from tests.terraform.standin.provider import StandIn, serve
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for what takes its time: a node that proves NAT, instances that end."""
 
 YIELDS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -33,6 +33,11 @@ RESOURCES = (
     "aws_vpc",
 )
 DATA = ("aws_caller_identity", "aws_partition", "aws_region", "aws_ssm_parameter", "aws_subnet")
+PROVIDER = (
+    *("access_key", "region", "secret_key"),
+    *("skip_credentials_validation", "skip_metadata_api_check", "skip_region_validation"),
+)
+SERVICES = ("autoscaling", "ec2", "iam", "ssm", "sts")
 LEFT_OUT = {"instance_requirements", "timeouts"}
 """Blocks that are large and that nothing here uses."""
 
@@ -70,10 +75,17 @@ def reduced(full: dict[str, Any]) -> dict[str, Any]:
     """Only what the module, its examples and their tests use."""
     resources = {**full["resource"], **ADDED}
     return {
-        "provider": {"attributes": {"region": _flags("string", "O")}},
+        "provider": {
+            "attributes": {name: full["provider"]["attributes"][name] for name in PROVIDER},
+            "blocks": {"endpoints": _only(full["provider"]["blocks"]["endpoints"], SERVICES)},
+        },
         "resource": {name: _without(resources[name]) for name in RESOURCES},
         "data": {name: _without(full["data"][name]) for name in DATA},
     }
+
+
+def _only(node: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {**node, "attributes": {name: node["attributes"][name] for name in names}}
 
 
 def _without(node: dict[str, Any]) -> dict[str, Any]:

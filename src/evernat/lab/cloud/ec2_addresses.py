@@ -179,3 +179,10 @@ def described(region: Region, elastic: ElasticIp) -> dict[str, Any]:
             "InstanceId": interface.plug.instance_id if interface.plug else None,
         }
     return shown
+
+
+@handles("ec2", "DescribeAddressesAttribute")
+def describe_attribute(region: Region, params: Params) -> Params:
+    """The addresses' host names for mail. Nobody has set any here, and Terraform asks for them at each refresh."""
+    chosen = [region.allocation(a) for a in params.get("AllocationIds") or region.elastic]
+    return {"Addresses": [{"AllocationId": e.allocation_id, "PublicIp": e.public_ip} for e in chosen]}
