@@ -187,7 +187,7 @@ def member(lab: Lab) -> dict[str, Any]:
 
 
 def test_a_group_with_a_hook(lab: Lab, template: str) -> None:
-    """It is made empty, given the hook, and grown; a new template version starts a refresh; it is emptied and deleted."""
+    """Made empty, given the hook, grown; a new version of the template starts a refresh; emptied and deleted."""
     ec2, asg = lab.ec2, lab.asg
     asg.create_auto_scaling_group(
         **NAME,

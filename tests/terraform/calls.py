@@ -124,12 +124,7 @@ def _disk(v: Values) -> dict[str, Any]:
 
 
 def _template(v: Values) -> Calls:
-    (interface,), (metadata,), (disk,) = (
-        v["network_interfaces"],
-        v["metadata_options"],
-        v["block_device_mappings"],
-    )
-    (ebs,) = disk["ebs"]
+    (interface,), (metadata,) = v["network_interfaces"], v["metadata_options"]
     data = {
         "ImageId": v["image_id"],
         "InstanceType": v["instance_type"],
