@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench sim terraform setup clean
+.PHONY: demo test lint bench sim docs terraform setup clean
 
 setup: .venv/.ready
 
@@ -18,12 +18,17 @@ test: setup lint
 	@command -v terraform >/dev/null || echo "make: there is no terraform program: the tests of the Terraform module were SKIPPED" >&2
 
 lint: setup
-	@$(BIN)/ruff check src tests bench
-	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/ruff check src tests bench tools
+	@$(BIN)/ruff format --check src tests bench tools
 	@$(BIN)/mypy
 
 bench: setup
 	@$(BIN)/python -m bench
+
+docs: setup
+	@$(BIN)/python -m tools.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "docs: open  site/index.html , or serve it:  $(BIN)/python -m mkdocs serve"
 
 N ?= 100000
 sim: setup
