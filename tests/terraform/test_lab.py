@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from evernat.lab import aws, checks, client
 from evernat.lab.checks import until
 from evernat.lab.client import Lab
 from evernat.terraform.provider import provider
-from tests.e2e.support import lab_name
+from tests.e2e.support import cli, lab_name
 from tests.terraform.conftest import Starter
 from tests.terraform.tool import Terraform
 
@@ -137,6 +138,7 @@ def test_a_cluster_survives(terraform: Starter, lab: Lab, topology: str, count: 
     expected = dict(zip(CLIENTS, addresses * (3 if topology == "pair" else 1), strict=True))
     for host, public in expected.items():
         passes(lab, host, public)
+    _handed_over(lab, f"{lab.status()['nodes'][0]['stack']}{'' if topology == 'pair' else '-a'}")
     holder = _holder(lab, addresses[0])
     lab.kill(holder, "power")
     for host, public in expected.items():
@@ -145,6 +147,22 @@ def test_a_cluster_survives(terraform: Starter, lab: Lab, topology: str, count: 
     started("destroy", "-input=false", "-auto-approve")
     assert started.state() == {}
     assert inventory(lab) == before
+
+
+def _handed_over(lab: Lab, gateway: str) -> None:
+    """Our own commands know a stack that Terraform made, by its tag."""
+
+    def evernat(verb: str, *words: str) -> dict[str, Any]:
+        named = ["--name", lab.status()["nodes"][0]["stack"], "--json"]
+        shown = cli(verb, *words, *named, cwd=Path(lab.directory), environment=lab.environment())
+        assert shown.returncode == 0, shown.stderr
+        return dict(json.loads(shown.stdout))
+
+    before = {g["name"]: g for g in evernat("status")["gateways"]}[gateway]
+    moved = evernat("failover", gateway)
+    after = {g["name"]: g for g in evernat("status")["gateways"]}[gateway]
+    assert (before["state"], moved["from"]["instance"]) == ("ready", before["holder"])
+    assert (after["holder"], after["public_address"]) == (moved["to"]["instance"], before["public_address"])
 
 
 def _holder(lab: Lab, public: str) -> str:

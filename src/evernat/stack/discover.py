@@ -289,6 +289,13 @@ def discover_groups(api: Api, stack: str, *, hooks: bool = False) -> dict[str, G
     return {g["AutoScalingGroupName"]: _group(api, g, hooks) for g in wanted}
 
 
+def tagged_groups(api: Api, stack: str) -> dict[str, Group]:
+    """The Auto Scaling groups that carry the stack's tag, whatever their names: Terraform gives others."""
+    mine = [{"Name": f"tag:{names.STACK_TAG}", "Values": [stack]}]
+    raw = api.pages("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups", Filters=mine)
+    return {g["AutoScalingGroupName"]: _group(api, g, False) for g in raw}
+
+
 def _group(api: Api, raw: dict[str, Any], hooks: bool) -> Group:
     name = raw["AutoScalingGroupName"]
     described: list[dict[str, Any]] = []

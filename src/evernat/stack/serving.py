@@ -13,10 +13,10 @@ from evernat.stack import names
 from evernat.stack.api import Api
 from evernat.stack.discover import (
     all_addresses,
-    discover_groups,
     discover_nodes,
     discover_reports,
     route_tables,
+    tagged_groups,
 )
 from evernat.stack.found import Address, Found, Group, Node, RouteTable
 from evernat.stack.reports import Report, read, today
@@ -44,7 +44,7 @@ class Scene:
 
     def group(self, slot: str) -> Group | None:
         """A slot's Auto Scaling group."""
-        return self.groups.get(names.slot_name(self.stack, slot))
+        return next((g for g in self.groups.values() if g.tags.get(names.SLOT_TAG) == slot), None)
 
     def able(self, slot: str) -> tuple[Node, ...]:
         """The slot's nodes that are in service and well."""
@@ -95,7 +95,7 @@ def look(api: Api, stack: str, *, reports: bool = False) -> Scene:
     seen = api.gather(
         addresses=lambda: all_addresses(api),
         nodes=lambda: discover_nodes(api, stack),
-        groups=lambda: discover_groups(api, stack),
+        groups=lambda: tagged_groups(api, stack),
         tables=lambda: route_tables(api, by_stack),
         reports=lambda: discover_reports(api, stack) if reports else {},
     )

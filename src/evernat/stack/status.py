@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from evernat.stack import names
 from evernat.stack.api import Api
-from evernat.stack.discover import discover
+from evernat.stack.discover import discover, tagged_groups
 from evernat.stack.environment import identify
 from evernat.stack.errors import StackError
 from evernat.stack.found import Found, Group, Interface, RouteTable
@@ -104,6 +104,7 @@ def status(api: Api, stack: str) -> Status:
     """Look at a stack. Raises StackError when there is none of that name."""
     identify(api)
     found = discover(api, stack)
+    found = replace(found, groups={**found.groups, **tagged_groups(api, stack)})
     there = (
         found.interfaces,
         found.security_groups,
@@ -120,7 +121,7 @@ def status(api: Api, stack: str) -> Status:
     groups = [g for g in found.own_groups if not g.status]
     shown = tuple(_group(g, _last_activity(api, g)) for g in groups)
     interface = next(iter(found.interfaces), None)
-    single = found.group if found.group in groups else None
+    single = next((g for g in groups if names.SLOT_TAG not in g.tags), None)
     gateways = _gateways(scene, groups) or (_gateway(stack, found, single, interface),)
     templates = found.own_templates.values()
     newest = max((t.versions[t.latest] for t in templates), key=lambda v: v.created, default=None)

@@ -145,7 +145,7 @@ def _serving(api: Api, stack: str, wait: Wait) -> Condition:
     scene = look(api, stack)
     missing = list(lacking(scene, tuple(wait.subject["slots"]), tuple(wait.subject["gateways"])))
     for slot in wait.subject["slots"]:
-        group = scene.groups.get(names.slot_name(stack, slot))
+        group = scene.group(slot)
         failure = last_failure(api, group.name) if group and not group.members else ""
         missing += [f"the last attempt for slot {slot}: {failure}"] if failure else []
     return Condition(not missing, "; ".join(missing))
