@@ -158,10 +158,14 @@ def _handed_over(lab: Lab, gateway: str) -> None:
         assert shown.returncode == 0, shown.stderr
         return dict(json.loads(shown.stdout))
 
-    before = {g["name"]: g for g in evernat("status")["gateways"]}[gateway]
+    def shown() -> dict[str, Any]:
+        return {g["name"]: dict(g) for g in evernat("status")["gateways"]}[gateway]
+
+    before = until(lambda: (found := shown())["state"] == "ready" and found, 30)
+    assert before, shown()
     moved = evernat("failover", gateway)
-    after = {g["name"]: g for g in evernat("status")["gateways"]}[gateway]
-    assert (before["state"], moved["from"]["instance"]) == ("ready", before["holder"])
+    after = shown()
+    assert moved["from"]["instance"] == before["holder"]
     assert (after["holder"], after["public_address"]) == (moved["to"]["instance"], before["public_address"])
 
 
