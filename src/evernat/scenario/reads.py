@@ -87,6 +87,8 @@ def _proof(node: Node, now: float) -> dict[str, str]:
 def _take_proof(node: Node, found: dict[str, str], asked: float) -> bool:
     kept, news = dict(node.seen.proofs), False
     for name, address in found.items():
+        if name in kept and kept[name].at > asked:
+            continue
         news = news or name not in kept or kept[name].address != address
         kept[name] = Proof(address, asked)
     node.seen = node.seen._replace(proofs=kept)
