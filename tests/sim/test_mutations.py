@@ -9,7 +9,7 @@ import pytest
 
 from evernat.agent import elect
 from evernat.agent.cluster_model import Drain, Release, Role, Rules, Take
-from evernat.scenario import parse, play
+from evernat.scenario import parse, play, reads
 from evernat.scenario.cloud import Association, Cloud
 from evernat.scenario.layout import Layout
 from evernat.scenario.steady import rested
@@ -115,6 +115,7 @@ def no_exponent(patch: pytest.MonkeyPatch) -> None:
 def old_looks_undo(patch: pytest.MonkeyPatch) -> None:
     """A look that shows the past is believed after one's own change."""
     patch.setattr(elect, "STALE", 0.0)
+    patch.setattr(reads, "over", lambda node, owner: False)
 
 
 def jumps_are_time(patch: pytest.MonkeyPatch) -> None:

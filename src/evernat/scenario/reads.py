@@ -19,8 +19,17 @@ def _records(node: Node, now: float) -> dict[str, tuple[Association | None, str]
 
 
 def _take_records(node: Node, found: dict[str, tuple[Association | None, str]], asked: float) -> bool:
-    news = [keep(node, gateway, owner, asked, wish) for gateway, (owner, wish) in found.items()]
+    news = [
+        keep(node, gateway, owner, asked, wish)
+        for gateway, (owner, wish) in found.items()
+        if not over(node, owner)
+    ]
     return any(news)
+
+
+def over(node: Node, owner: Association | None) -> bool:
+    """Whether AWS told this process that it ended that association: then a look that shows it is an old one."""
+    return owner is not None and owner.id in node.ended
 
 
 def keep(node: Node, gateway: str, owner: Association | None, at: float, wish: str | None = None) -> bool:
