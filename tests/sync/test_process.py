@@ -8,6 +8,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -67,6 +68,17 @@ def test_drain(pair: Pair) -> None:
     assert position is not None
     assert same(pair)
     assert pair.state(A)["position"] >= position
+
+
+def test_drain_waits_for_a_standby_in_sync(pair: Pair) -> None:
+    """A standby that is about to have everything is waited for, one that cannot in time is not."""
+    many(pair, 500)
+    pair.start(A).serve(GATEWAY, NODE_2, B, NODE)
+    with ThreadPoolExecutor(1) as pool:
+        drained = pool.submit(pair.syncs[A].drain, GATEWAY, 10.0)
+        pair.start(B).follow(GATEWAY, NODE, A, NODE_2)
+        assert drained.result() is not None
+    assert same(pair)
 
 
 def test_a_flush_is_not_copied(pair: Pair) -> None:

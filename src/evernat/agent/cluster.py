@@ -364,7 +364,8 @@ class Agent:
         return {"routes": {table: Route(True, time.monotonic())}}
 
     def _do_drain(self, cloud: Cloud, gateway: str) -> Found:
-        self.sync.drain(gateway, elect.DRAIN)
+        if self.sync.drain(gateway, elect.DRAIN) is None:
+            raise EffectError(f"the standby lacks connections after {elect.DRAIN} s")
         return {"drained": self.seen.drained | {gateway}}
 
     def _do_complete(self, cloud: Cloud, result: str) -> Found:

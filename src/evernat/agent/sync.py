@@ -49,10 +49,11 @@ class SyncProcess:
         while time.monotonic() < end:
             side = self.status().get(gateway, {})
             if not side.get("synced"):
-                break
-            goal = goal or side["sent"]
-            if side["position"] >= goal:
-                return goal
+                goal = 0  # a new copy counts anew
+            else:
+                goal = goal or side["sent"]
+                if side["position"] >= goal:
+                    return goal
             time.sleep(0.001)
         return None
 
