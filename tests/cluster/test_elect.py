@@ -322,6 +322,13 @@ def test_one_look_that_shows_nobody_may_be_old() -> None:
     assert step(state, seen(NOBODYS, loaded=OPEN), NOW + 1.1)[0].role is Role.CLAIMING
 
 
+def test_what_was_only_found_is_not_clung_to() -> None:
+    """An agent that was started again a moment before another one took the gateway believes the first look."""
+    found = at(Role.HOLDING, MINE)
+    found = found._replace(gates={"main": found.gates["main"]._replace(since=NOW - 1, changed=NOW - 1)})
+    assert step(found, seen(THEIRS, loaded=OPEN))[0].role is Role.SYNCING
+
+
 def test_a_stale_look_after_a_claim_is_not_believed() -> None:
     """Just after a takeover a look that still shows the former owner does not end it."""
     fresh = at(Role.TAKING, MINE)

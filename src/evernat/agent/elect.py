@@ -222,7 +222,7 @@ def _learn(gate: Gate, seen: Seen, now: float) -> Gate:
         old_look = gate.role in OURS or (ended and now < max(gate.changed, seen.awake) + STALE)
     else:
         other = gate.role in (TAKING, HOLDING) and _mine(gate, seen) and record.interface != seen.interface
-        old_look = other and now < gate.changed + STALE
+        old_look = bool(gate.taken) and other and now < gate.changed + STALE
     if old_look:
         return gate
     same = old and old.association == record.association

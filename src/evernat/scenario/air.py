@@ -30,6 +30,7 @@ class Ear:
         "heard",
         "heard_at",
         "last",
+        "learned",
         "loss",
         "offset",
         "phase",
@@ -45,7 +46,8 @@ class Ear:
         self.saying: Said | None = None  # what it says now
         self.last = -1  # number of the last beat that arrived
         self.content: Said | None = None
-        self.heard = 0.0  # when it arrived
+        self.heard = 0.0  # when it arrived,
+        self.learned = 0.0  # and the first one that said so
         self.heard_at = 0.0  # by the receiver's clock, which was then `offset` ahead of the world's
         self.offset = 0.0
 
@@ -100,6 +102,8 @@ class Ear:
 
     def take(self, said: Said | None, at: float) -> None:
         """A beat arrived."""
+        if said is not self.content:
+            self.learned = at
         self.content, self.heard, self.heard_at = said, at, at + self.offset
 
     def _lost(self, number: int) -> bool:

@@ -59,8 +59,9 @@ def bury(world: World, node: Node, replace: bool) -> None:
         others = [
             i for i in world.cloud.instances.values() if i.now.slot == node.slot and i.now.state == "running"
         ]
-        if replace and (not others or node.replaces):
-            world.launch(node.slot).replaces = node.replaces
+        instead = node.replaces if _stands_in(world, node) else None
+        if replace and (instead or not others):
+            world.launch(node.slot).replaces = instead
         world.wake()
 
 
@@ -122,12 +123,16 @@ def _rebalance(world: World, node: Node) -> None:
 
 def _replace(world: World, old: Node) -> bool:
     """Launch before terminate, as the group's maintenance policy says."""
-    busy = old.replaces and world.cloud.instances[old.replaces.id].now.state == "running"
-    if world.cloud.instances[old.id].now.state != "running" or old.replaced or busy:
+    if world.cloud.instances[old.id].now.state != "running" or old.replaced or _stands_in(world, old):
         return False
     old.replaced = True
     world.launch(old.slot).replaces = old
     return True
+
+
+def _stands_in(world: World, node: Node) -> bool:
+    """Whether the one it is to replace is still there."""
+    return node.replaces is not None and world.cloud.instances[node.replaces.id].now.state == "running"
 
 
 def _failover(world: World, gateway: str, slot: str) -> None:

@@ -176,7 +176,7 @@ class Watcher:
         name, key = gate.config.name, (node.id, node.process, gate.config.name)
         count, until = self.lost.get(key, (0, 0.0))
         early = until - world.now
-        jumped = node.watching > until - 2.0**count
+        jumped = node.jumped > until - 2.0**count
         claims = gate.role is Role.CLAIMING and was.role is Role.STANDBY
         if claims and early > NOTICED and not jumped and not self._offered(node, name):
             raise BrokenError("3 one holder", f"{node.slot} claims {name} {early:.1f} s too early")
@@ -184,7 +184,7 @@ class Watcher:
         had = was.role in (Role.TAKING, Role.HOLDING) or (was.role is Role.CLAIMING and was.target)
         lost = had and gate.role in (Role.SYNCING, Role.STANDBY)
         if lost and record and record.association not in ("", was.target) and record.instance != node.id:
-            count = count + 1 if world.now - until < elect.QUIET - 1.0 else 1
+            count = count + 1 if world.now - until < elect.QUIET - 1.0 and not jumped else 1
             self.lost[key] = count, world.now + min(2.0**count, 120.0)
 
     def _forwards(self, world: World, node: Node, gate: Gate) -> None:
@@ -230,7 +230,7 @@ class Watcher:
         if node.role(name) is Role.HOLDING:
             for ear in node.ears.values():
                 ear.listen(world.now)
-                claims = ear.content and ear.content[0].holds.get(name) == "" and ear.content[1] < begun
+                claims = ear.content and ear.content[0].holds.get(name) == "" and ear.learned < begun
                 doubtful = doubtful or bool(claims and begun < ear.heard)
         changed = max(
             node.watching, world.shaken, node.state.gates[name].since - node.offset if node.state else 0.0

@@ -322,6 +322,8 @@ def _mattering(node: Node) -> set[str]:
             found.add("members")
         if record and record.interface == seen.interface and gate.role not in elect.OURS:
             found.add("records")
+        if record and node.local - record.at >= elect.REACH:  # also by a jump of the clock: it is not ready
+            found.add("records")
         if gate.role is Role.TAKING:
             found.add("proofs")
         if gate.role is Role.CLAIMING or gate.role in elect.OURS:

@@ -73,6 +73,7 @@ class Node:
         self.decides = 0.0  # when the next decision is
         self.copying = 0.0  # until when flows are copied
         self.watching = 0.0  # until then it must not take anything, by the world's clock
+        self.jumped = float("-inf")  # when its clock jumped, by the world's
         self._next = 0.0
         self._ticket = 0
 
@@ -145,6 +146,7 @@ class Node:
     def jump(self, seconds: float) -> None:
         """Its clock jumps."""
         self.offset += seconds
+        self.jumped = self.world.now
         for ear in self.ears.values():
             ear.offset = self.offset
             ear.again()
