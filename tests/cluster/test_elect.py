@@ -329,6 +329,14 @@ def test_what_was_only_found_is_not_clung_to() -> None:
     assert step(found, seen(THEIRS, loaded=OPEN))[0].role is Role.SYNCING
 
 
+@pytest.mark.parametrize(("ago", "believed"), [(4.9, False), (5.1, True)])
+def test_what_was_given_away_does_not_come_back(ago: float, believed: bool) -> None:
+    """After the other one ended the association, a look that still shows it is an old one."""
+    handing = at(Role.HANDING, NOBODYS)
+    handing = handing._replace(gates={"main": handing.gates["main"]._replace(changed=NOW - ago)})
+    assert (step(handing, seen(MINE, loaded=OPEN))[0].record == MINE) is believed
+
+
 def test_a_stale_look_after_a_claim_is_not_believed() -> None:
     """Just after a takeover a look that still shows the former owner does not end it."""
     fresh = at(Role.TAKING, MINE)

@@ -217,12 +217,16 @@ def _learn(gate: Gate, seen: Seen, now: float) -> Gate:
     if not record or record is old:
         return gate
     # Old looks do not undo what we changed. An association that we ended cannot come back: no id is used again.
-    if gate.target and record.association == gate.target:
-        ended = gate.role is CLAIMING and old and not old.association
-        old_look = gate.role in OURS or (ended and now < max(gate.changed, seen.awake) + STALE)
+    here = record.interface == seen.interface
+    robbed = bool(gate.target) and record.association == gate.target
+    since = gate.changed + STALE
+    if robbed and gate.role in OURS:
+        old_look = True
+    elif (robbed and gate.role is CLAIMING) or (here and gate.role is HANDING):
+        old_look = old is not None and not old.association and now < max(since, seen.awake + STALE)
     else:
-        other = gate.role in (TAKING, HOLDING) and _mine(gate, seen) and record.interface != seen.interface
-        old_look = bool(gate.taken) and other and now < gate.changed + STALE
+        other = gate.role in (TAKING, HOLDING) and _mine(gate, seen) and not here
+        old_look = bool(gate.taken) and other and now < since
     if old_look:
         return gate
     same = old and old.association == record.association
