@@ -21,7 +21,7 @@ from evernat.agent.cluster_model import (
 )
 from evernat.scenario.air import DELAY
 from evernat.scenario.cloud import BUSY, Association, Refused, Unanswered
-from evernat.scenario.looks import TRIES
+from evernat.scenario.looks import TRIES, doubt
 from evernat.scenario.reads import keep
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def _release(node: Node, action: Release) -> None:
     def done(_: Any) -> None:
         node.ended[action.association] = node.world.now
         keep(node, action.gateway, None, node.local)
+        doubt(node, "records")
 
     Write(node, action, effect, done, f"release {action.gateway} ({action.association})").begin()
 
@@ -161,6 +162,7 @@ def _take(node: Node, action: Take) -> None:
 
     def done(association: str) -> None:
         keep(node, action.gateway, Association(association, node.interface, node.id, index), node.local)
+        doubt(node, "records")
 
     Write(node, action, effect, done, f"take {action.gateway}").begin()
 
@@ -177,6 +179,7 @@ def _point(node: Node, action: Point) -> None:
 
     def done(_: Any) -> None:
         node.seen = node.seen._replace(routes={**node.seen.routes, action.table: Route(True, node.local)})
+        doubt(node, "routes")
 
     Write(node, action, effect, done).begin()
 

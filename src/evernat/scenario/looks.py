@@ -202,6 +202,13 @@ def resume(node: Node, name: str, cut: bool) -> None:
         began -= period
 
 
+def doubt(node: Node, name: str) -> None:
+    """The next look may show something new: the last one got no answer, or is older than a change of our own."""
+    node.fresh.pop(name, None)
+    if node.idle.pop(name, None):
+        node.rouse(node.world.now)
+
+
 def _renewed(node: Node) -> dict[str, Record]:
     """The records as the looks that were left out would show them: as they are, but younger."""
     world, period = node.world, node.idle["records"]
@@ -297,9 +304,7 @@ class Look:
             return
         if isinstance(result, (Refused, Unanswered)):
             self.tries -= 1
-            node.fresh.pop(name, None)
-            if node.idle.pop(name, None):
-                node.rouse(world.now)
+            doubt(node, name)
             if self.tries and result != DENIED:
                 world.later(world.jitter(0.3), self._again)
                 return
