@@ -219,14 +219,15 @@ def _learn(gate: Gate, seen: Seen, now: float) -> Gate:
     # Old looks do not undo what we changed. An association that we ended cannot come back: no id is used again.
     here = record.interface == seen.interface
     robbed = bool(gate.target) and record.association == gate.target
-    since = gate.changed + STALE
+    recent = now < gate.changed + STALE
     if robbed and gate.role in OURS:
         old_look = True
     elif (robbed and gate.role is CLAIMING) or (here and gate.role is HANDING):
-        old_look = old is not None and not old.association and now < max(since, seen.awake + STALE)
-    else:
-        other = gate.role in (TAKING, HOLDING) and _mine(gate, seen) and not here
-        old_look = bool(gate.taken) and other and now < since
+        old_look = old is not None and not old.association and (recent or now < seen.awake + STALE)
+    else:  # what was taken, not what was only found
+        old_look = (
+            recent and gate.taken > 0 and gate.role in (TAKING, HOLDING) and _mine(gate, seen) and not here
+        )
     if old_look:
         return gate
     same = old and old.association == record.association
