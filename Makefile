@@ -14,7 +14,7 @@ demo: setup
 	@$(BIN)/python -m evernat.lab.demo
 
 test: setup lint
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 	@command -v terraform >/dev/null || echo "make: there is no terraform program: the tests of the Terraform module were SKIPPED" >&2
 
 lint: setup
