@@ -13,8 +13,9 @@ setup: .venv/.ready
 demo: setup
 	@$(BIN)/python -m evernat.lab.demo
 
+# Three at once on two cores: half of the time the tests wait.
 test: setup lint
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 	@command -v terraform >/dev/null || echo "make: there is no terraform program: the tests of the Terraform module were SKIPPED" >&2
 
 lint: setup
