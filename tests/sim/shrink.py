@@ -23,9 +23,10 @@ def shrink(script: Script, fails: Fails) -> Script:
 
 def _smaller(script: Script) -> Iterator[Script]:
     *events, end = script.events
-    for index in range(len(events)):
-        yield _with(script, [*events[:index], *events[index + 1 :]], end)
     settings, usual = script.settings, Settings()
+    for index, event in enumerate(events):
+        if not (settings.rest and event.what == "mend-all"):  # else nothing could come to rest
+            yield _with(script, [*events[:index], *events[index + 1 :]], end)
     for key in ("seed", "api", "heal"):
         if getattr(settings, key) != getattr(usual, key):
             yield script._replace(settings=settings._replace(**{key: getattr(usual, key)}))

@@ -48,3 +48,10 @@ def test_shrinking_leaves_what_matters() -> None:
     script = parse("topology pair\n\n> 0.700 wipe a\n> 1.234 stall b 0.6\n> 2.500 restart a\n> 9.000 end\n")
     small = shrink(script, lambda s: any(event.what == "stall" for event in s.events))
     assert [str(event) for event in small.events] == ["1.000 stall b 0.6", "4.500 end"]
+
+
+def test_shrinking_leaves_the_mending() -> None:
+    """Where rest is required, what ends the troubles stays: else another failure would be shown than the seed's."""
+    script = parse("topology pair\nrest required\n\n> 1.000 cut a b\n> 2.000 mend-all\n> 9.000 end\n")
+    small = shrink(script, lambda s: bool(s.settings.rest))
+    assert [event.what for event in small.events] == ["mend-all", "end"]
