@@ -14,7 +14,7 @@ from evernat.lab.demo_cluster import in_sync
 from evernat.lab.load import Host, Load, server
 from evernat.lab.probing import watching
 
-ROUNDS = 5
+ROUNDS = 10
 SOME = {"idle": 20, "push": 20, "request": 20, "up": 5, "down": 5, "udp": 30}
 MANY = {"idle": 8400, "push": 500, "request": 500, "up": 50, "down": 50, "udp": 500}
 """10,000 connections."""
