@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from evernat.agent.beside import unpack
+from evernat.agent.beside import joined, kept, unpack
 from evernat.agent.cluster_model import Config
 from evernat.agent.effects import EffectError
 from evernat.bundle import ClusterConfig, GatewayConfig, beside, folder, parameters, user_data
 from evernat.bundle.sources import agent_sources, beside_sources
 
-ROOM = 15_300
+ROOM = 12_000
 """Bytes of user data that evernat's part takes at most, so that the user's own has some."""
 
 
@@ -66,32 +66,77 @@ def test_what_a_parameter_takes(piece: str) -> None:
     assert "{{" not in piece
 
 
-def test_one_call_fetches_all() -> None:
-    """GetParameters takes ten names, one of them the key's."""
-    assert len(parameters("main")) <= 9
+def text(values: dict[str, str], config: ClusterConfig = PAIR) -> str:
+    """What a node joins the values to."""
+    return joined(Config.parse(config.json()).code, values)
 
 
-def test_unpack(tmp_path: Path) -> None:
-    """A node has the stripped sources, byte for byte, below its package."""
+def files_below(folder: Path) -> dict[str, str]:
+    """Path -> text of all files."""
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Path:
+    """A node's package."""
     (tmp_path / "effects").mkdir()
-    unpack(str(tmp_path), Config.parse(RING.json()), {"/evernat/main/key": "00", **parameters("main")})
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {str(path.relative_to(tmp_path)): path.read_text() for path in files} == beside_sources()
+    return tmp_path
 
 
-def test_a_wrong_text_is_refused(tmp_path: Path) -> None:
-    """Changed, cut or exchanged pieces: nothing is written."""
+def test_unpack(node: Path) -> None:
+    """A node has the stripped sources, byte for byte, below its package; braces too."""
+    assert any("{{" in source for source in beside_sources().values())
+    values = {"/evernat/main/key": "00", **parameters("main")}
+    unpack(str(node), text(values, RING))
+    found = files_below(node)
+    assert found.pop("beside.txt") == text(values)
+    assert found == beside_sources()
+
+
+def test_a_wrong_text_is_refused() -> None:
+    """Changed, cut or exchanged pieces, in the first and in the last of them."""
     right = parameters("main")
-    first, second, *_ = right
+    first, second, *_, last = right
     wrong = [
         {**right, second: right[second].replace("return", "yield", 1)},
-        {**right, second: right[second][:-1]},
+        {**right, last: right[last][:-1]},
         {**right, first: right[second], second: right[first]},
+        {**right, last: ""},
     ]
     for values in wrong:
         with pytest.raises(EffectError, match="/0 and its likes were changed"):
-            unpack(str(tmp_path), Config.parse(PAIR.json()), values)
-    assert list(tmp_path.iterdir()) == []
+            text(values)
+
+
+def test_what_is_kept(node: Path) -> None:
+    """What was unpacked is found again; a text that was cut off, changed, or is of another version, is not."""
+    code = Config.parse(PAIR.json()).code
+    assert kept(str(node), code) == ""
+    right = text(parameters("main"))
+    unpack(str(node), right)
+    assert kept(str(node), code) == right
+    assert kept(str(node), [name.replace(code[0].split("/")[-2], "f" * 16) for name in code]) == ""
+    for wrong in (right[:-1], "", right.replace("return", "yield", 1)):
+        (node / "beside.txt").write_text(wrong)
+        assert kept(str(node), code) == ""
+    (node / "beside.txt").write_bytes(b"\xff\xfe")
+    assert kept(str(node), code) == ""
+
+
+def test_a_full_file_system(node: Path) -> None:
+    """Files that are right are not written; one that cannot be written is an EffectError, and stays as it was."""
+    right = text(parameters("main"))
+    unpack(str(node), right)
+    for path in [path for path in node.rglob("*") if path.is_file()]:
+        path.with_name(f"{path.name}.new").symlink_to("/dev/full")
+    unpack(str(node), right)
+    (node / "elect.py").write_text("cut o")
+    with pytest.raises(EffectError, match="No space left"):
+        unpack(str(node), right)
+    assert (node / "elect.py").read_text() == "cut o"
+    (node / "elect.py.new").unlink()
+    unpack(str(node), right)
+    assert (node / "elect.py").read_text() == beside_sources()["elect.py"]
 
 
 @pytest.mark.parametrize("config", [PAIR, RING], ids=["pair", "ring"])
@@ -103,12 +148,12 @@ def test_size(config: ClusterConfig) -> None:
 def test_a_node_begins_with_its_user_data_alone(tmp_path: Path) -> None:
     """Everything up to the fetch is in the user data; with what was fetched the daemon and the copying load too."""
     package = tmp_path / "agent"
-    for path, text in agent_sources("address").items():
+    for path, source in agent_sources("address").items():
         (package / path).parent.mkdir(parents=True, exist_ok=True)
-        (package / path).write_text(text)
+        (package / path).write_text(source)
     assert loads(tmp_path, "beside", "status") == ""
     assert "ModuleNotFoundError" in loads(tmp_path, "cluster") + loads(tmp_path, "flowsync")
-    unpack(str(package), Config.parse(PAIR.json()), parameters("main"))
+    unpack(str(package), text(parameters("main")))
     assert loads(tmp_path, "cluster", "flowsync") == ""
 
 

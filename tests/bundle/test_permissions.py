@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evernat.agent.effects import address, api, ec2
+from evernat.agent.effects import address, api, ec2, store
 from evernat.bundle import agent_policy, cluster_policy
 
 POLICY = agent_policy("aws", "us-west-2", "123456789012", "main", "evernat-main", "eni-1")
@@ -46,15 +46,19 @@ VERBS = (
 )
 
 
-@pytest.mark.parametrize(("module", "policy"), [(ec2, POLICY), (address, CLUSTER)], ids=["eni", "address"])
-def test_what_is_called_is_allowed_and_nothing_else(module: ModuleType, policy: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("modules", "policy"),
+    [([api, ec2], POLICY), ([api, store, address], CLUSTER)],
+    ids=["eni", "address"],
+)
+def test_what_is_called_is_allowed_and_nothing_else(
+    modules: list[ModuleType], policy: dict[str, Any]
+) -> None:
     """The actions of the policy are those in the agent's own source."""
     strings = {
         node.value
-        for node in [
-            *ast.walk(ast.parse(inspect.getsource(module))),
-            *ast.walk(ast.parse(inspect.getsource(api))),
-        ]
+        for module in modules
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     allowed = [action.split(":")[1] for statement in policy["Statement"] for action in actions(statement)]

@@ -22,6 +22,12 @@ REGION = "us-west-2"
 ARM, X86 = IMAGES[0].id, IMAGES[1].id
 
 
+def parameter_names(ssm: Any) -> list[str]:
+    """Names of all parameters; one answer holds ten."""
+    pages = ssm.get_paginator("describe_parameters").paginate()
+    return [p["Name"] for answer in pages for p in answer["Parameters"]]
+
+
 class Clock:
     """Seconds that pass when a test says so."""
 

@@ -48,14 +48,41 @@ def test_a_parameter_is_put_once_unless_overwritten(lab: Lab) -> None:
 
 
 def test_what_parameter_store_refuses(lab: Lab) -> None:
-    """A key that is not there, a value that is too long, a reserved name."""
+    """A key that is not there, a value that is too long or has braces for another one, a reserved name."""
     client = ssm(lab)
     with refused("InvalidKeyId"):
         client.put_parameter(Name=KEY, Value="x", Type="SecureString", KeyId="alias/mine")
     with refused("ValidationException"):
         client.put_parameter(Name=KEY, Value="x" * 4097, Type="String")
+    with refused("ValidationException"):
+        client.put_parameter(Name=KEY, Value="tcp {{ 80 }}", Type="String")
     with refused("AccessDeniedException"):
         client.put_parameter(Name="/aws/x/y", Value="x", Type="String")
+
+
+def test_one_call_reads_ten(lab: Lab) -> None:
+    """An eleventh name is refused, whether or not the parameters exist."""
+    client, names = ssm(lab), [f"/evernat/main/agent/{n}" for n in range(11)]
+    for name in names:
+        client.put_parameter(Name=name, Value=name, Type="String")
+    found = client.get_parameters(Names=names[:10])["Parameters"]
+    assert [p["Value"] for p in found] == names[:10]
+    with refused("ValidationException"):
+        client.get_parameters(Names=names)
+
+
+def test_a_listing_has_pages_of_ten(lab: Lab) -> None:
+    """GetParametersByPath gives ten unless asked for fewer; its token leads to the rest."""
+    client, names = ssm(lab), [f"/evernat/main/agent/{n:02}" for n in range(11)]
+    for name in names:
+        client.put_parameter(Name=name, Value=name, Type="String")
+    first = client.get_parameters_by_path(Path="/evernat/main/agent")
+    assert [p["Name"] for p in first["Parameters"]] == names[:10]
+    last = client.get_parameters_by_path(Path="/evernat/main/agent", NextToken=first["NextToken"])
+    assert [p["Name"] for p in last["Parameters"]] == names[10:]
+    assert "NextToken" not in last
+    few = client.get_parameters_by_path(Path="/evernat/main", Recursive=True, MaxResults=3)
+    assert [p["Name"] for p in few["Parameters"]] == names[:3]
 
 
 def test_a_role_reads_the_parameter_its_policy_names(lab: Lab) -> None:

@@ -129,9 +129,14 @@ def test_the_key(world: World, agents: Agents) -> None:
 
 def stored(world: World) -> dict[str, str]:
     """The agent's files in the parameter store."""
-    found = world.client("ssm").get_parameters_by_path(Path=folder("main"), Recursive=True)
-    assert {p["Type"] for p in found["Parameters"]} <= {"String"}
-    return {p["Name"]: p["Value"] for p in found["Parameters"]}
+    pages = (
+        world.client("ssm")
+        .get_paginator("get_parameters_by_path")
+        .paginate(Path=folder("main"), Recursive=True)
+    )
+    found = [p for page in pages for p in page["Parameters"]]
+    assert {p["Type"] for p in found} <= {"String"}
+    return {p["Name"]: p["Value"] for p in found}
 
 
 @pytest.fixture

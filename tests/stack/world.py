@@ -19,6 +19,7 @@ from evernat.stack.api import Api
 from evernat.stack.load import gateway_from
 from evernat.stack.spec import Gateway
 from evernat.stack.steps import Plan
+from tests.lab_cloud.support import parameter_names
 
 REGION = "us-west-2"
 CLIENTS = ("ec2", "iam", "autoscaling", "ssm", "sts")
@@ -170,7 +171,7 @@ class World:
             "groups": sorted(
                 g["AutoScalingGroupName"] for g in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
             ),
-            "parameters": sorted(p["Name"] for p in self.client("ssm").describe_parameters()["Parameters"]),
+            "parameters": sorted(parameter_names(self.client("ssm"))),
             "roles": sorted(r["RoleName"] for r in iam.list_roles()["Roles"]),
             "profiles": sorted(
                 p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]

@@ -14,6 +14,7 @@ from evernat.lab.checks import until
 from evernat.lab.client import Lab
 from evernat.terraform.provider import provider
 from tests.e2e.support import cli, lab_name
+from tests.lab_cloud.support import parameter_names
 from tests.terraform.conftest import Starter
 from tests.terraform.tool import Terraform
 
@@ -106,7 +107,7 @@ def inventory(lab: Lab) -> dict[str, Any]:
         "groups": [
             g["AutoScalingGroupName"] for g in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
         ],
-        "parameters": [p["Name"] for p in ssm.describe_parameters()["Parameters"]],
+        "parameters": parameter_names(ssm),
         "roles": [r["RoleName"] for r in iam.list_roles()["Roles"]],
         "profiles": [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]],
     }

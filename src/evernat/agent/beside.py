@@ -1,40 +1,88 @@
-"""Fetches what of the agent lies beside the user data, in the parameter store, and starts the cluster's daemon."""
+"""Fetches the agent's files that lie beside the user data, in the parameter store, and starts the cluster's daemon.
+
+Imports nothing that has to be fetched before it is there.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
 import time
+from collections.abc import Sequence
 
-from .cluster_model import Config
 from .daemon import find, log, notify, read
 from .effects import EffectError
-from .effects.address import Cloud
 from .effects.imds import Metadata
+from .effects.store import Store
+
+KEPT = "beside.txt"
+"""What was fetched, as it was: a node that starts again needs the parameter store for its key only."""
 
 
-def unpack(folder: str, config: Config, values: dict[str, str]) -> None:
-    """Write the files below `folder`. EffectError when the text is not the one the user data was made with."""
-    text = "".join(values[name].partition("\n")[2] + "\n" for name in config.code)
-    if hashlib.sha256(text.encode()).hexdigest()[:16] != config.code[0].split("/")[-2]:
-        raise EffectError(f"{config.code[0]} and its likes were changed: delete them, then evernat deploy")
-    for part in text.split("#file ")[1:]:
-        path, _, source = part.partition("\n")
-        with open(os.path.join(folder, path), "w") as file:
-            file.write(source)
+def joined(code: Sequence[str], values: dict[str, str]) -> str:
+    """The text of all files. EffectError when it is not the one the user data was made with."""
+    text = "".join(values[name].partition("\n")[2] + "\n" for name in code)
+    if not _right(text, code):
+        raise EffectError(f"{code[0]} and its likes were changed: delete them, then evernat deploy")
+    return text
+
+
+def kept(folder: str, code: Sequence[str]) -> str:
+    """The text that `unpack` left, empty when there is none or it is not of this user data."""
+    text = _content(os.path.join(folder, KEPT))
+    return text if _right(text, code) else ""
+
+
+def unpack(folder: str, text: str) -> None:
+    """Have the files below `folder`. Right ones are not written: the file system may be full, or read-only."""
+    try:
+        for part in text.split("#file ")[1:]:
+            path, _, source = part.partition("\n")
+            # Two braces in a row are written as `{#{`: a parameter cannot hold them.
+            _write(os.path.join(folder, path), source.replace("{#", "{"))
+        _write(os.path.join(folder, KEPT), text)
+    except OSError as error:
+        raise EffectError(f"cannot write the agent's files: {error}") from error
+
+
+def _right(text: str, code: Sequence[str]) -> bool:
+    return hashlib.sha256(text.encode()).hexdigest()[:16] == code[0].split("/")[-2]
+
+
+def _content(path: str) -> str:
+    with contextlib.suppress(OSError, ValueError), open(path) as file:
+        return file.read()
+    return ""
+
+
+def _write(path: str, text: str) -> None:
+    if _content(path) != text:
+        with open(f"{path}.new", "w") as file:
+            file.write(text)
+        os.replace(f"{path}.new", path)
+
+
+def fetch(store: Store, folder: str, key: str, code: Sequence[str]) -> str:
+    """Have the files below `folder`; gives the key's text."""
+    text = kept(folder, code)
+    values = store.parameters([key] if text else [key, *code])
+    unpack(folder, text or joined(code, values))
+    return values[key]
 
 
 def main(arguments: list[str]) -> int:
     """Wait for key and files: without them no peer is to be trusted, and nothing can be decided."""
-    config = Config.parse(read(arguments))
+    text = read(arguments)
+    settings = json.loads(text)
     metadata = Metadata()
     host = find(metadata)
-    log("start", version=config.version, stack=config.stack, instance=host.instance, slot=config.slot)
-    cloud, said = Cloud(host, metadata), ""
+    log("start", **{name: settings[name] for name in ("version", "stack", "slot")}, instance=host.instance)
+    store, said = Store(host, metadata), ""
     while True:
         try:
-            values = cloud.parameters([config.key_parameter, *config.code])
-            unpack(os.path.dirname(__file__), config, values)
+            key = fetch(store, os.path.dirname(__file__), settings["key_parameter"], settings["code"])
             break
         except EffectError as error:
             if said != str(error):
@@ -43,5 +91,6 @@ def main(arguments: list[str]) -> int:
             notify("WATCHDOG=1")
             time.sleep(0.5)
     from .cluster import Agent
+    from .cluster_model import Config
 
-    Agent(config, host, metadata, bytes.fromhex(values[config.key_parameter])).run()
+    Agent(Config.parse(text), host, metadata, bytes.fromhex(key)).run()

@@ -1,20 +1,25 @@
 """The part of a cluster node's agent that lies beside the user data, in SSM parameters.
 
-User data takes 16,384 bytes, which is not enough for all that keeps connections alive. What decides, and what copies
-connections, is put where the members' key already is: as plain text, readable like the rest. The names carry a digest
-of the content, so a node gets just the files that belong to its user data, whatever was deployed since.
+User data takes 16,384 bytes, which is not enough for all that keeps connections alive. It holds the files that fetch
+the others (`sources.FIRST`). The others are put where the members' key already is: as plain text, readable like the
+rest. The names carry a digest of the content, so a node gets just the files that belong to its user data, whatever was
+deployed since.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterator
 
 from evernat.bundle.sources import beside_sources
 
 LONGEST = 4000
 """Characters of a parameter; a standard one takes 4,096 (Systems Manager API reference, PutParameter)."""
+
+REFERENCE = re.compile(r"\{(?=\{)")
+"""Two braces refer to another parameter, and are refused (Systems Manager User Guide): they travel as `{#{`."""
 
 
 def parameters(stack: str) -> dict[str, str]:
@@ -30,8 +35,11 @@ def folder(stack: str) -> str:
 
 @functools.cache
 def _pieces() -> tuple[str, tuple[str, ...]]:
-    text = "".join(f"#file {path}\n{source}" for path, source in beside_sources().items())
-    assert "{{" not in text, "SSM takes that for a reference to another parameter"
+    sources = beside_sources()
+    text = "".join(f"#file {path}\n{source}" for path, source in sources.items())
+    assert text.count("#file ") == len(sources), "a node would cut a file there"
+    assert "{#" not in text, "a node would take that for half of a reference"
+    text = REFERENCE.sub("{#", text)
     return hashlib.sha256(text.encode()).hexdigest()[:16], tuple(_cut(text))
 
 

@@ -10,7 +10,7 @@ import ast
 import functools
 import io
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -34,30 +34,38 @@ ONLY = {
             "rules.py",
         ),
         *("flows.py", "flowsync.py", "sync.py", "syncwire.py"),
-        *("effects/address.py", "effects/conntrack.py", "effects/peer.py"),
+        *("effects/address.py", "effects/conntrack.py", "effects/peer.py", "effects/store.py"),
     },
 }
 """Files that only one identity needs."""
 
 
-BESIDE = {
-    *("cluster_report.py", "effects/conntrack.py", "elect.py"),
-    *("flows.py", "flowsync.py", "syncwire.py"),
+FIRST = {
+    *("__init__.py", "__main__.py", "beside.py", "common.py", "daemon.py", "sigv4.py", "status.py"),
+    *("effects/__init__.py", "effects/api.py", "effects/imds.py", "effects/store.py", "effects/web.py"),
 }
-"""Files of the address identity that do not fit into user data; `bundle.beside` says how they travel."""
+"""The files of the address identity that fetch the rest, and `status`. `bundle.beside` says how the rest travels."""
 
 
 @functools.cache
 def agent_sources(identity: str = "eni") -> dict[str, str]:
     """Path below the package -> text, in order of path: what travels in the user data of a node of this identity."""
-    others = BESIDE.union(*(paths for name, paths in ONLY.items() if name != identity))
-    found = sorted(_walk(files("evernat.agent"), ""))
-    return {path: strip(text) for path, text in found if path not in others}
+    wanted = FIRST if identity == "address" else _paths() - ONLY["address"]
+    return _stripped(wanted)
 
 
+@functools.cache
 def beside_sources() -> dict[str, str]:
     """Path below the package -> text, in order of path: what lies beside the user data of a cluster's node."""
-    return {path: strip(text) for path, text in sorted(_walk(files("evernat.agent"), "")) if path in BESIDE}
+    return _stripped(_paths() - ONLY["eni"] - FIRST)
+
+
+def _paths() -> set[str]:
+    return {path for path, _ in _walk(files("evernat.agent"), "")}
+
+
+def _stripped(wanted: Set[str]) -> dict[str, str]:
+    return {path: strip(text) for path, text in sorted(_walk(files("evernat.agent"), "")) if path in wanted}
 
 
 def strip(source: str) -> str:

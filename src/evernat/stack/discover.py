@@ -51,7 +51,7 @@ def discover(
         profile=lambda: _profile(api, names.role_name(stack, api.region)),
         templates=lambda: _templates(api, stack),
         listed=lambda: discover_groups(api, stack, hooks=True),
-        parameters=lambda: _parameters(api, stack) if parameters else {},
+        parameters=lambda: _parameters(api, f"/evernat/{stack}") if parameters else {},
         nodes=lambda: discover_nodes(api, stack),
         tables=lambda: _tables(api, stack, vpc_id),
     )
@@ -231,7 +231,7 @@ def _profile(api: Api, name: str) -> InstanceProfile | None:
 
 def discover_reports(api: Api, stack: str) -> dict[str, str]:
     """What the holders told, by gateway."""
-    return _reports(stack, _parameters(api, stack))
+    return _reports(stack, _parameters(api, names.report_parameter(stack, "").rstrip("/")))
 
 
 def _reports(stack: str, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -239,9 +239,9 @@ def _reports(stack: str, parameters: Mapping[str, str]) -> dict[str, str]:
     return {n.removeprefix(start): text for n, text in parameters.items() if n.startswith(start)}
 
 
-def _parameters(api: Api, stack: str) -> dict[str, str]:
-    """Parameters by name. The key is not asked for in clear text: nobody but the nodes needs it."""
-    found = api.pages("ssm", "get_parameters_by_path", "Parameters", Path=f"/evernat/{stack}", Recursive=True)
+def _parameters(api: Api, path: str) -> dict[str, str]:
+    """Parameters below a path, by name. The key is not asked for in clear text: nobody but the nodes needs it."""
+    found = api.pages("ssm", "get_parameters_by_path", "Parameters", Path=path, Recursive=True)
     return {p["Name"]: p["Value"] for p in found}
 
 

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable
 
 from ..cluster_model import Config, Member, Record, Route
-from .api import Api, RefusedError, text
-from .web import UnansweredError
+from .api import RefusedError, text
+from .store import Store
 
 ANYWHERE = "0.0.0.0/0"
 
 
-class Cloud(Api):
+class Cloud(Store):
     """Reads AWS's record of the stack, and moves addresses and routes."""
-
-    def parameters(self, names: list[str]) -> dict[str, str]:
-        """The text of each; at most ten (Systems Manager API reference, GetParameters)."""
-        found = json.loads(self._parameter("GetParameters", {"Names": names, "WithDecryption": True}))
-        if found["InvalidParameters"]:
-            raise UnansweredError(f"GetParameters: {found['InvalidParameters']}")
-        return {item["Name"]: item["Value"] for item in found["Parameters"]}
-
-    def put(self, name: str, value: str) -> None:
-        """Store a text, over the last one."""
-        self._parameter("PutParameter", {"Name": name, "Value": value, "Type": "String", "Overwrite": True})
-
-    def _parameter(self, action: str, asked: dict[str, object]) -> str:
-        status, answer = self._post("ssm", action, json.dumps(asked), f"AmazonSSM.{action}", renew=True)
-        if status != 200:
-            raise UnansweredError(f"{action}: {answer[-200:]}")
-        return answer
 
     def records(self, config: Config) -> dict[str, Record]:
         """Who has which gateway."""

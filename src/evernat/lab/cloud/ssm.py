@@ -14,6 +14,7 @@ from typing import Any
 
 from evernat.lab.cloud import images
 from evernat.lab.cloud.errors import AwsError
+from evernat.lab.cloud.filters import page
 from evernat.lab.cloud.registry import Params, guards, handles
 from evernat.lab.cloud.resources import utc_now
 from evernat.lab.cloud.state import Region
@@ -22,6 +23,9 @@ DEFAULT_KEY = "alias/aws/ssm"
 
 LONGEST = 4096
 """Bytes of a standard parameter's value (API reference, PutParameter)."""
+
+MOST = 10
+"""Names that one GetParameters takes, and parameters that one GetParametersByPath gives (API reference)."""
 
 
 @guards("ssm", "PutParameter")
@@ -34,6 +38,9 @@ def check_put(_region: Region, params: Params) -> None:
         raise AwsError(
             "ValidationException", f"Standard tier parameters support a maximum of {LONGEST} characters."
         )
+    if "{{" in params.get("Value", ""):
+        # User guide, "Parameter values": no `{{}}`, no `{{ssm:NAME}}`.
+        raise AwsError("ValidationException", "Parameter value can't nest another parameter.")
 
 
 @handles("ssm", "GetParameter")
@@ -49,6 +56,12 @@ def get_parameter(region: Region, params: Params) -> Params:
 def get_parameters(region: Region, params: Params) -> Params:
     """Several at once; unknown ones are listed apart."""
     names: list[str] = params.get("Names") or []
+    if len(names) > MOST:
+        raise AwsError(
+            "ValidationException",
+            f"1 validation error detected: Value '[{', '.join(names)}]' at 'names' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MOST}",
+        )
     found = {n: _parameter(region, n, bool(params.get("WithDecryption"))) for n in names}
     return {
         "Parameters": [p for p in found.values() if p],
@@ -58,7 +71,7 @@ def get_parameters(region: Region, params: Params) -> Params:
 
 @handles("ssm", "GetParametersByPath")
 def get_by_path(region: Region, params: Params) -> Params:
-    """The parameters below a path, public ones and those that were put."""
+    """The parameters below a path, public ones and those that were put, at most ten in an answer."""
     pattern = params.get("Path", "").rstrip("/") + "/*"
     known = [*images.PARAMETERS, *region.ssm._parameters]
     names = [
@@ -67,7 +80,8 @@ def get_by_path(region: Region, params: Params) -> Params:
         if fnmatch.fnmatchcase(n, pattern) and (params.get("Recursive") or n.count("/") == pattern.count("/"))
     ]
     decrypt = bool(params.get("WithDecryption"))
-    return {"Parameters": [p for n in names if (p := _parameter(region, n, decrypt))]}
+    found = [p for n in sorted(names) if (p := _parameter(region, n, decrypt))]
+    return page(found, {"MaxResults": MOST, **params}, "Parameters")
 
 
 def arn(region: Region, name: str) -> str:
