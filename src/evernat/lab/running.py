@@ -16,7 +16,7 @@ from typing import Any
 
 import waitress
 
-from evernat.lab import addresses, control, place
+from evernat.lab import addresses, control, place, troubles
 from evernat.lab.aws import client
 from evernat.lab.cloud import Cloud, Front, Network, build_network, images
 from evernat.lab.computer import Computers
@@ -27,7 +27,8 @@ from evernat.lab.fabric.tools import FabricError
 from evernat.lab.metadata import Metadata
 from evernat.lab.profile import PROFILES
 from evernat.lab.services import command
-from evernat.lab.world import Instance, World
+from evernat.lab.services.checkip import checkip
+from evernat.lab.world import Instance, Unreachable, World
 
 REGION = "us-west-2"
 PLACES = ("internet", "isp", "router")
@@ -70,6 +71,7 @@ class Running:
         self.metadata = Metadata(self.cloud.world, self.cloud.credentials)
         self.servers = [
             serve(Front(self.cloud), [listener, self._listen("internet", addresses.API_HOST)], threads=24),
+            serve(checkip, [self._listen("internet", addresses.CHECKIP_HOST)], threads=4),
             serve(self.metadata, [self._listen("router", addresses.METADATA)], threads=8),
         ]
         self.internet = self.fabric.spawn("internet", command("internet", "internet"))
@@ -125,6 +127,8 @@ class Running:
             "kill": self.kill,
             "mend": self.mend,
             "disturb": self.disturb,
+            "separate": self.separate,
+            "rejoin": self.rejoin,
             "stall": self.stall,
             "reboot": self.reboot,
             "fault": self.fault,
@@ -159,6 +163,7 @@ class Running:
                 "network": asdict(self.network) if self.network else None,
                 "hosts": sorted(hosts, key=lambda h: h["name"]),
                 "nodes": [self._node(world, i) for i in world.instances if not i.host],
+                "troubles": troubles.of_all(world),
                 "degraded": degraded(),
             }
         )
@@ -174,7 +179,7 @@ class Running:
             "state": instance.state,
             "powered": instance.powered,
             "connected": instance.connected,
-            "troubles": _troubles(instance),
+            "troubles": troubles.of_instance(world, instance),
             "boots": instance.boots,
             "type": instance.instance_type,
             "zone": instance.zone,
@@ -231,22 +236,45 @@ class Running:
                 fds.append(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY))
         return Answer([*kinds, "net"], (*fds, self.fabric.netns(instance.id)))
 
-    def kill(self, node: str, how: str) -> Answer:
-        """Break a node."""
+    def kill(self, node: str, how: str, interface: str = "") -> Answer:
+        """Break a node. `interface` is for places out of its reach: only through that one."""
+        if how in troubles.FAR:
+            return self.separate(how, node, interface)
+        if interface:
+            raise LabError(
+                f"--how {how} is for the whole node", f"--interface goes with {', '.join(troubles.FAR)}"
+            )
         instance = self._instance(node)
         log(f"kill {instance.id} ({how})")
         ways: dict[str, Callable[[str], Any]] = {
             "power": self.cloud.pull_plug,
             "network": self.cloud.cut_network,
             "partition": lambda i: self.cloud.disturb(i, parted=1000),
-            "api": lambda i: self.cloud.disturb(i, api=False),
             "agent": self.computers.kill_unit,
             "terminate": lambda i: self.client("ec2").terminate_instances(InstanceIds=[i]),
         }
         if how not in ways:
-            raise LabError(f"--how {how!r} is not known", f"use one of {', '.join(ways)}")
+            raise LabError(f"--how {how!r} is not known", f"use one of {', '.join((*ways, *troubles.FAR))}")
         ways[how](instance.id)
         return Answer({"id": instance.id, "how": how})
+
+    def separate(self, what: str, node: str = "", interface: str = "") -> Answer:
+        """Put something outside out of reach, for a node or for everybody; see `troubles.unreachable`."""
+        lost = self._unreachable(what, node, interface)
+        log(f"unreachable: {lost}")
+        self.cloud.separate(lost)
+        return Answer({"id": lost.instance, "how": what})
+
+    def rejoin(self, what: str, node: str = "", interface: str = "") -> Answer:
+        """Undo one `separate`."""
+        lost = self._unreachable(what, node, interface)
+        log(f"reachable again: {lost}")
+        self.cloud.rejoin(lost)
+        return Answer({"id": lost.instance, "how": what})
+
+    def _unreachable(self, what: str, node: str, interface: str) -> Unreachable:
+        instance = self._instance(node).id if node else ""
+        return troubles.unreachable(self.cloud.world(), what, instance, interface)
 
     def mend(self, node: str) -> Answer:
         """Give a node its whole network back."""
@@ -297,8 +325,9 @@ class Running:
         """Take all faults of the API and of the network away."""
         self.cloud.faults.clear()
         self.fabric.set_path_mtu(1500)
+        self.cloud.rejoin()
         for instance in self.cloud.world().instances:
-            if not (instance.connected and instance.api) or instance.lossy or instance.parted:
+            if not instance.connected or instance.lossy or instance.parted:
                 self.cloud.mend_network(instance.id)
         return Answer(None)
 
@@ -345,20 +374,6 @@ def _per_mille(share: float | None) -> int | None:
     if share is not None and not 0 <= share <= 1:
         raise LabError(f"a share of packets is from 0 to 1, not {share}", "0.05 is five of a hundred packets")
     return None if share is None else round(share * 1000)
-
-
-def _troubles(instance: Instance) -> list[str]:
-    """What was done to an instance on purpose, in words."""
-    said = {
-        "without power": not instance.powered,
-        "network cut": not instance.connected,
-        "no API": not instance.api,
-        f"{instance.lossy / 10:g} % of packets lost": instance.lossy,
-        f"{instance.parted / 10:g} % of packets to other nodes lost": instance.parted,
-        "spot notice": instance.spot_action,
-        "rebalance": instance.rebalance,
-    }
-    return [words for words, holds in said.items() if holds]
 
 
 def serve(app: Any, sockets: list[socket.socket], threads: int) -> Any:
