@@ -170,15 +170,15 @@ def test_loss(cloud: Cloud, pair: list[str]) -> None:
     """A share of all of a node's packets is lost, or only of those between nodes; `clear_faults` ends it."""
     one, two = pair
     peer = cloud.node(two)["private_address"]
-    cloud.lab.call("disturb", node=one, lossy=0.3)
+    cloud.lab.call("lose", node=one, lossy=0.3)
     assert 50 < pings(cloud, one, INTERNET_HOST, 200) < 150
-    cloud.lab.call("disturb", node=one, lossy=0, parted=0.3)
+    cloud.lab.call("lose", node=one, lossy=0, parted=0.3)
     assert pings(cloud, one, INTERNET_HOST, 200) == 200
     assert 50 < pings(cloud, two, cloud.node(one)["private_address"], 200) < 150
     cloud.lab.call("clear_faults")
     assert pings(cloud, one, peer, 200) == 200
     with pytest.raises(LabError, match="from 0 to 1"):
-        cloud.lab.call("disturb", node=one, lossy=5)
+        cloud.lab.call("lose", node=one, lossy=5)
 
 
 BEATS = """#!/bin/sh

@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from evernat.lab import client, place
 from evernat.lab.client import KILL_WAYS, Lab
+from evernat.lab.disturbances import DISTURBANCES
 from evernat.lab.errors import LabError
 from evernat.lab.profile import PROFILES
 from evernat.terraform.provider import provider
@@ -218,9 +219,24 @@ def kill(
 
 @app.command()
 def mend(node: Node, name: Name = "lab", as_json: AsJson = False) -> None:
-    """Give a node its whole network back."""
+    """Give a node its whole network back, and take away what other programs made on it."""
     value = Lab(place.check_name(name)).call("mend", node=node)
     _done(as_json, value, f"{value['id']}: mended")
+
+
+@app.command()
+def disturb(
+    node: Node,
+    how: Annotated[str, typer.Option(help="One of " + ", ".join(DISTURBANCES) + ".")],
+    name: Name = "lab",
+    as_json: AsJson = False,
+) -> None:
+    """Break a node's forwarding from inside, as other programs and people do: its firewall, settings, rules, routes.
+
+    Foreign tables stay until `mend` or `fault --clear`; all else is the node's own business to repair.
+    """
+    value = Lab(place.check_name(name)).call("disturb", node=node, how=how)
+    _done(as_json, value, f"{value['id']}: {how}")
 
 
 @app.command()
@@ -310,7 +326,7 @@ def fault(
         )
     if loss >= 0 or peer_loss >= 0:
         shares = {"lossy": loss, "parted": peer_loss}
-        lab.call("disturb", node=node, **{what: share for what, share in shares.items() if share >= 0})
+        lab.call("lose", node=node, **{what: share for what, share in shares.items() if share >= 0})
     if unreachable:
         lab.separate(unreachable, node)
     if reachable:

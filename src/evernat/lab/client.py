@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evernat.lab import control, place
+from evernat.lab.disturbances import Disturbance
 from evernat.lab.errors import LabError
 
 Far = Literal["api", "checkip", "places", "internet"]
@@ -122,6 +123,10 @@ class Lab:
         """Break a node: pull the plug, cut all its network or a part of it, kill its agent, or terminate it."""
         self.call("kill", node=node, how=how, interface=interface)
 
+    def disturb(self, node: str, how: Disturbance) -> None:
+        """Break a node's forwarding from inside, as other programs and people do; see `disturbances`."""
+        self.call("disturb", node=node, how=how)
+
     def separate(self, what: Far | str, node: str = "", interface: str = "") -> None:
         """Put the API, checkip, the internet or one address out of reach: of a node or one interface of it, or of all.
 
@@ -134,7 +139,7 @@ class Lab:
         self.call("rejoin", what=what, node=node, interface=interface)
 
     def mend(self, node: str) -> None:
-        """Give a node its whole network back."""
+        """Give a node its whole network back, and take away what other programs made on it."""
         self.call("mend", node=node)
 
     def spot(self, node: str, notice: Literal["interrupt", "rebalance"], seconds: float = 120.0) -> None:

@@ -1,4 +1,4 @@
-"""What a lab breaks on purpose, as people name it: places out of reach, and what status says of it. Pure."""
+"""What people name in a lab: nodes, places out of reach, and in words what was done on purpose. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from evernat.lab.world import Instance, Unreachable, World
 
 FAR = ("api", "checkip", "places", "internet")
 """What may be out of reach by name, see `world.Unreachable`."""
+
+
+def find(world: World, node: str) -> Instance:
+    """The instance that is the host `node`, or whose id begins so. Raises LabError when there is not just one."""
+    found = [i for i in world.instances if node and (i.host == node or i.id.startswith(node))]
+    if len(found) != 1:
+        known = ", ".join(i.host or i.id for i in world.instances) or "none"
+        what = "is not unique" if found else "is not there"
+        raise LabError(f"node {node!r} {what} (known: {known})", "evernat lab status  shows all")
+    return found[0]
+
 
 _WORDS = {
     "api": "no API",
