@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 from evernat.bundle import NodeConfig, PortForward
 from evernat.bundle.cloudconfig import PROGRAM
 from evernat.bundle.sources import agent_sources
-from evernat.lab.addresses import API_HOST, METADATA
+from evernat.lab.addresses import API_HOST, CHECKIP_HOST, METADATA
 from evernat.lab.fabric import Fabric
 from evernat.lab.metadata import Metadata
 from evernat.lab.world import (
@@ -156,8 +156,6 @@ class Stub:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Answer one request."""
-        if environ["PATH_INFO"] == "/checkip":
-            return _answer(start_response, "200 OK", (self.checkip or environ["REMOTE_ADDR"]) + "\n")
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
         call = dict(parse_qsl(body)) | {"authorization": environ.get("HTTP_AUTHORIZATION", "")}
         self.calls.append(call)
@@ -175,6 +173,10 @@ class Stub:
             raise ConnectionAbortedError
         text = f'<{action}Response xmlns="{XMLNS}">{xml}</{action}Response>'
         return _answer(start_response, "200 OK", text)
+
+    def tell(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        """The service that tells addresses."""
+        return _answer(start_response, "200 OK", (self.checkip or environ["REMOTE_ADDR"]) + "\n")
 
     def _refusal(self, start_response: Any, code: str) -> list[bytes]:
         error = f"<Error><Code>{code}</Code><Message>no</Message></Error>"
@@ -373,6 +375,7 @@ def lab(home: Path) -> Iterator[Lab]:
     fabric.apply(cloud.world)
     servers = [
         serve(fabric, "internet", API_HOST, cloud),
+        serve(fabric, "internet", CHECKIP_HOST, cloud.tell),
         serve(fabric, "router", METADATA, Metadata(lambda: cloud.world, lambda _: Keys())),
     ]
     made = Lab(fabric, cloud, home)

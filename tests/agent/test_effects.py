@@ -51,8 +51,8 @@ def test_plain_http_is_the_labs_alone() -> None:
     host = Host("i-1", "us-west-2", "172.18.128.0/20", "amazonaws.com")
     assert host.endpoint("ec2") == "https://ec2.us-west-2.amazonaws.com/"
     assert host.probe() == "https://checkip.amazonaws.com/"
-    lab = host._replace(domain="http://198.51.100.2")
-    assert (lab.endpoint("ec2"), lab.probe()) == ("http://198.51.100.2/", "http://198.51.100.2/checkip")
+    lab = host._replace(domain="http://198.51.100.2 http://198.51.100.3")
+    assert (lab.endpoint("ec2"), lab.probe()) == ("http://198.51.100.2/", "http://198.51.100.3/")
 
 
 class Imds(BaseHTTPRequestHandler):

@@ -106,7 +106,7 @@ def test_the_node_keeps_its_own_way(ready: Lab) -> None:
     """The agent's calls and the node's packets go out by the node's own address."""
     routes = ready.run(NODE, "ip route show default")
     assert routes.split()[4] == "ens5"
-    assert ready.run(NODE, "curl -sm2 http://198.51.100.2/checkip").strip() == "192.0.2.5"
+    assert ready.run(NODE, "curl -sm2 http://198.51.100.3/").strip() == "192.0.2.5"
     assert ready.run(NODE, "cat /proc/sys/net/ipv4/conf/ens5/forwarding").strip() == "0"
 
 

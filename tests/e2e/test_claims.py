@@ -137,7 +137,7 @@ def test_lossy_heartbeats(pair: Cluster) -> None:
     before, begun = gateway(pair), time.time()
     with pair.load(("client-b",)) as load:
         for node in (before["holder"], before["standby"]):
-            pair.lab.call("disturb", node=node, parted=0.2)
+            pair.lab.call("lose", node=node, parted=0.2)
         time.sleep(3)
         assert pair.associations(begun) == []
         pair.lab.kill(before["holder"], "power")

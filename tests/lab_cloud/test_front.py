@@ -65,11 +65,6 @@ def test_a_bug_of_the_lab_looks_like_one_of_aws(
     assert any("ZeroDivisionError" in line for line in lines)
 
 
-def test_checkip_answers_the_callers_address(lab: Lab) -> None:
-    """GET /checkip is what a probe asks."""
-    assert urllib.request.urlopen(lab.server.url + "/checkip").read() == b"127.0.0.1\n"
-
-
 def test_who_am_i(lab: Lab) -> None:
     """GetCallerIdentity names the account and the lab's user."""
     found = lab.server.client("sts").get_caller_identity()

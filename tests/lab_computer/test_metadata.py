@@ -157,7 +157,7 @@ def test_caller(service: Service) -> None:
         ("public-ipv4", "192.0.2.1"), ("hostname", "ip-172-18-128-5.us-west-2.compute.internal"),
         ("instance-life-cycle", "spot"), ("placement/region", "us-west-2"),
         ("placement/availability-zone", "us-west-2a"),
-        ("placement/availability-zone-id", "usw2-az1"), ("services/domain", "http://198.51.100.2"),
+        ("placement/availability-zone-id", "usw2-az1"), ("services/domain", "http://198.51.100.2 http://198.51.100.3"),
         ("services/partition", "aws"),
         ("tags/instance/Name", "nat"), ("tags/instance/", "Name\nevernat:stack"), ("iam/security-credentials/", "role"),
         ("events/maintenance/scheduled", "[]"), ("network/interfaces/macs/", f"{MAC}/\n{SECOND}/"),

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from evernat.lab import aws
-from evernat.lab.addresses import API_HOST, INTERNET_HOST
+from evernat.lab.addresses import API_HOST, CHECKIP_HOST, INTERNET_HOST, PLACES
 from evernat.lab.checks import attempt, until
+from evernat.lab.client import KillHow
 from evernat.lab.errors import LabError
 
 from .conftest import Cloud
@@ -76,19 +77,108 @@ def test_no_api(cloud: Cloud, pair: list[str]) -> None:
     assert reaches(cloud, one, API_HOST)
 
 
+OUTSIDE = ((API_HOST, 80), (CHECKIP_HOST, 80), (INTERNET_HOST, 80), *PLACES)
+
+
+def reached(cloud: Cloud, node: str) -> list[bool]:
+    """Which of OUTSIDE take a TCP connection, all asked at once."""
+    asked = " ".join(f"(timeout 1 bash -c ': </dev/tcp/{a}/{p}' && echo {a}) &" for a, p in OUTSIDE)
+    shown = cloud.lab.exec(node, ["bash", "-c", f"{asked} wait"]).stdout.split()
+    return [address in shown for address, _ in OUTSIDE]
+
+
+def test_each_place_alone(cloud: Cloud, pair: list[str]) -> None:
+    """API, checkip, internet and one address of it: each is lost alone, by one node or by all, and comes back."""
+    one, two = pair
+    everything = [True] * 5
+    assert reached(cloud, one) == everything
+    ways: tuple[tuple[KillHow, list[bool], str], ...] = (
+        ("api", [False, True, True, True, True], "no API"),
+        ("checkip", [True, False, True, True, True], "no checkip"),
+        ("places", [True, True, False, False, False], "no internet but checkip"),
+        ("internet", [True, False, False, False, False], "no internet"),
+    )
+    for what, left, said in ways:
+        cloud.lab.kill(one, what)
+        assert (reached(cloud, one), reached(cloud, two)) == (left, everything), what
+        assert cloud.node(one)["troubles"] == [said]
+        cloud.lab.mend(one)
+        cloud.lab.separate(what)
+        assert reached(cloud, one) == reached(cloud, two) == left, what
+        assert cloud.lab.status()["troubles"] == [said]
+        assert cloud.node(one)["troubles"] == []
+        cloud.lab.rejoin(what)
+        assert reached(cloud, two) == everything
+    cloud.lab.separate("1.1.1.1")
+    cloud.lab.separate("8.8.8.8", one)
+    assert reached(cloud, one) == [True, True, True, False, False]
+    assert reached(cloud, two) == [True, True, True, False, True]
+    cloud.lab.call("clear_faults")
+    assert reached(cloud, one) == everything
+    assert cloud.lab.status()["troubles"] == []
+
+
+def test_one_interface(cloud: Cloud, pair: list[str]) -> None:
+    """The internet is lost through one of a node's interfaces, named by its id or as the node names it."""
+    one = pair[0]
+    made = cloud.ec2.create_network_interface(SubnetId=cloud.subnet("public-a"), Groups=[cloud.group()])
+    second = made["NetworkInterface"]
+    attached = cloud.ec2.attach_network_interface(
+        NetworkInterfaceId=second["NetworkInterfaceId"], InstanceId=one, DeviceIndex=1
+    )
+    try:
+        allocation, _ = cloud.allocate()
+        cloud.ec2.associate_address(AllocationId=allocation, NetworkInterfaceId=second["NetworkInterfaceId"])
+        source = second["PrivateIpAddress"]
+        cloud.lab.exec(
+            one, ["ip", "route", "add", "default", "via", "172.18.128.1", "dev", "ens6", "table", "6"]
+        )
+        cloud.lab.exec(one, ["ip", "rule", "add", "from", source, "table", "6"])
+
+        def passes(*more: str) -> bool:
+            return cloud.lab.exec(one, ["ping", "-nc1", "-W1", *more, PLACES[0][0]]).returncode == 0
+
+        assert until(lambda: passes("-I", source), 5)
+        for name in ("ens6", second["NetworkInterfaceId"][:12]):
+            cloud.lab.kill(one, "internet", name)
+            assert (passes(), passes("-I", source)) == (True, False)
+            assert cloud.node(one)["troubles"] == ["no internet by ens6"]
+            cloud.lab.mend(one)
+            assert passes("-I", source)
+        with pytest.raises(LabError, match="no interface 'ens7'"):
+            cloud.lab.kill(one, "internet", "ens7")
+        with pytest.raises(LabError, match="for the whole node"):
+            cloud.lab.kill(one, "power", "ens6")
+    finally:
+        cloud.ec2.detach_network_interface(AttachmentId=attached["AttachmentId"])
+        cloud.ec2.delete_network_interface(NetworkInterfaceId=second["NetworkInterfaceId"])
+
+
+def test_checkip(cloud: Cloud, pair: list[str]) -> None:
+    """It tells the public address of who asks, whatever the path; the API's address does not."""
+    node = pair[0]
+    public = cloud.interface(node)["Association"]["PublicIp"]
+    for path in ("/", "/any/where"):
+        assert cloud.lab.exec(node, ["curl", "-s", f"http://{CHECKIP_HOST}{path}"]).stdout == f"{public}\n"
+    code = ["curl", "-so/dev/null", "-w%{http_code}", f"http://{API_HOST}/checkip"]
+    assert cloud.lab.exec(node, code).stdout == "404"
+    domain = metadata(cloud, node, "services/domain")
+    assert domain.split() == [f"http://{API_HOST}", f"http://{CHECKIP_HOST}"]
+
+
 def test_loss(cloud: Cloud, pair: list[str]) -> None:
     """A share of all of a node's packets is lost, or only of those between nodes; `clear_faults` ends it."""
     one, two = pair
     peer = cloud.node(two)["private_address"]
-    cloud.lab.call("disturb", node=one, lossy=0.3)
+    cloud.lab.call("lose", node=one, lossy=0.3)
     assert 50 < pings(cloud, one, INTERNET_HOST, 200) < 150
-    cloud.lab.call("disturb", node=one, lossy=0, parted=0.3)
+    cloud.lab.call("lose", node=one, lossy=0, parted=0.3)
     assert pings(cloud, one, INTERNET_HOST, 200) == 200
     assert 50 < pings(cloud, two, cloud.node(one)["private_address"], 200) < 150
     cloud.lab.call("clear_faults")
     assert pings(cloud, one, peer, 200) == 200
     with pytest.raises(LabError, match="from 0 to 1"):
-        cloud.lab.call("disturb", node=one, lossy=5)
+        cloud.lab.call("lose", node=one, lossy=5)
 
 
 BEATS = """#!/bin/sh

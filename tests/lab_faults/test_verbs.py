@@ -25,22 +25,44 @@ def test_breaking_and_mending(cloud: Cloud) -> None:
     def troubles() -> list[str]:
         return list(cloud.node(node)["troubles"])
 
-    for how in ("partition", "api"):
+    for how in ("partition", "internet", "api"):
         assert json.loads(verb(cloud, "kill", node, "--how", how, "--json").stdout) == {
             "id": node,
             "how": how,
         }
     assert verb(cloud, "fault", "--node", node, "--loss", "0.05").returncode == 0
-    assert troubles() == ["no API", "5 % of packets lost", "100 % of packets to other nodes lost"]
+    assert troubles() == [
+        "no internet",
+        "no API",
+        "5 % of packets lost",
+        "100 % of packets to other nodes lost",
+    ]
     assert node in verb(cloud, "mend", node).stdout
     assert troubles() == []
     assert verb(cloud, "fault", "--node", node, "--peer-loss", "0.5").returncode == 0
     assert troubles() == ["50 % of packets to other nodes lost"]
     assert verb(cloud, "fault", "--clear").returncode == 0
     assert troubles() == []
+    assert verb(cloud, "kill", node, "--how", "places", "--interface", "ens5").returncode == 0
+    assert verb(cloud, "fault", "--unreachable", "8.8.8.8", "--node", node).returncode == 0
+    assert troubles() == ["no internet but checkip by ens5", "no 8.8.8.8"]
+    assert verb(cloud, "fault", "--reachable", "8.8.8.8", "--node", node).returncode == 0
+    assert troubles() == ["no internet but checkip by ens5"]
+    assert verb(cloud, "fault", "--clear").returncode == 0
     assert until(lambda: verb(cloud, "stall", node, "0.1").returncode == 0, 10)
     assert verb(cloud, "spot", node, "--notice", "rebalance").returncode == 0
     assert troubles() == ["rebalance"]
+
+
+def test_out_of_reach_for_all(cloud: Cloud) -> None:
+    """What nobody reaches is shown once, for all, until it is put right."""
+    assert verb(cloud, "fault", "--unreachable", "internet").returncode == 0
+    assert verb(cloud, "fault", "--unreachable", "1.1.1.1").returncode == 0
+    assert "for all  no internet, no 1.1.1.1" in verb(cloud, "status").stdout
+    assert verb(cloud, "fault", "--reachable", "internet").returncode == 0
+    assert json.loads(verb(cloud, "status", "--json").stdout)["troubles"] == ["no 1.1.1.1"]
+    assert verb(cloud, "fault", "--clear").returncode == 0
+    assert "for all" not in verb(cloud, "status").stdout
 
 
 def test_faults_of_the_api(cloud: Cloud) -> None:
@@ -71,6 +93,10 @@ def test_what_cannot_be_done_is_said(cloud: Cloud) -> None:
     """Each wrong wish gets one message with what to do instead, and exit code 1."""
     for words, said in (
         (("kill", "client-a", "--how", "magic"), "use one of power"),
+        (("kill", "client-a", "--how", "api", "--interface", "ens6"), "known: eni-"),
+        (("kill", "client-a", "--how", "power", "--interface", "ens5"), "for the whole node"),
+        (("fault", "--unreachable", "moon"), "use one of api, checkip, places, internet, or an address"),
+        (("fault", "--unreachable", "2001:db8::1"), "use one of api"),
         (("fault", "--node", "client-a", "--loss", "7"), "from 0 to 1"),
         (("fault", "--loss", "0.5"), "is not there"),
         (("fault", "--action", "x", "--kind", "delay=soon"), "delay=2.5"),

@@ -25,7 +25,10 @@ class Forward(NamedTuple):
 
 
 class Host(NamedTuple):
-    """Where the agent runs. `domain` ends the services' host names; a full URL (the lab) stands for all services."""
+    """Where the agent runs. `domain` ends the services' host names.
+
+    The lab's is two URLs separated by a blank instead: of all services, and of the one that tells addresses.
+    """
 
     instance: str
     region: str
@@ -34,11 +37,13 @@ class Host(NamedTuple):
 
     def endpoint(self, service: str) -> str:
         """The service's URL. Only the lab's may be without TLS."""
-        return f"{self.domain}/" if "//" in self.domain else f"https://{service}.{self.region}.{self.domain}/"
+        if "//" in self.domain:
+            return self.domain.split()[0] + "/"
+        return f"https://{service}.{self.region}.{self.domain}/"
 
     def probe(self) -> str:
         """The URL that answers the caller's address."""
-        return f"{self.domain}/checkip" if "//" in self.domain else f"https://checkip.{self.domain}/"
+        return self.domain.split()[-1] + "/" if "//" in self.domain else f"https://checkip.{self.domain}/"
 
 
 class Proof(NamedTuple):

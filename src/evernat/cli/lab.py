@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from evernat.lab import client, place
 from evernat.lab.client import KILL_WAYS, Lab
+from evernat.lab.disturbances import DISTURBANCES
 from evernat.lab.errors import LabError
 from evernat.lab.profile import PROFILES
 from evernat.terraform.provider import provider
@@ -99,6 +100,8 @@ def status(name: Name = "lab", as_json: AsJson = False) -> None:
     out.print(
         f"lab [bold]{name}[/]  {value['state']}  latency {value['latency']}  {value['region']}  {value['endpoint']}"
     )
+    if value["troubles"]:
+        out.print(f"[dim]for all[/]  {', '.join(value['troubles'])}")
     _aligned([["host", h["name"], h["address"], h["instance"]] for h in value["hosts"]])
     _aligned([_node_row(node) for node in value["nodes"]] or [["node", "none"]])
     for note in value["degraded"]:
@@ -198,22 +201,42 @@ def _enter(lab: Lab, host: str, command: list[str], inside: bool) -> None:
 def kill(
     node: Node,
     how: Annotated[str, typer.Option(help="One of " + ", ".join(KILL_WAYS) + ".")],
+    interface: Annotated[
+        str,
+        typer.Option(help="Out of reach only through this interface: an id, or its name on the node (ens6)."),
+    ] = "",
     name: Name = "lab",
     as_json: AsJson = False,
 ) -> None:
     """Break a node: pull its plug, cut all its network or a part of it, kill its agent, or terminate it.
 
-    partition: nodes do not hear each other, everything else passes. api: the node does not reach the AWS API.
+    partition: nodes do not hear each other, everything else passes. api, checkip: the node does not reach the AWS API,
+    or the service that tells addresses. internet: it reaches nothing outside but the API; places: the API and checkip.
     """
-    value = Lab(place.check_name(name)).call("kill", node=node, how=how)
+    value = Lab(place.check_name(name)).call("kill", node=node, how=how, interface=interface)
     _done(as_json, value, f"{value['id']}: {how}")
 
 
 @app.command()
 def mend(node: Node, name: Name = "lab", as_json: AsJson = False) -> None:
-    """Give a node its whole network back."""
+    """Give a node its whole network back, and take away what other programs made on it."""
     value = Lab(place.check_name(name)).call("mend", node=node)
     _done(as_json, value, f"{value['id']}: mended")
+
+
+@app.command()
+def disturb(
+    node: Node,
+    how: Annotated[str, typer.Option(help="One of " + ", ".join(DISTURBANCES) + ".")],
+    name: Name = "lab",
+    as_json: AsJson = False,
+) -> None:
+    """Break a node's forwarding from inside, as other programs and people do: its firewall, settings, rules, routes.
+
+    Foreign tables stay until `mend` or `fault --clear`; all else is the node's own business to repair.
+    """
+    value = Lab(place.check_name(name)).call("disturb", node=node, how=how)
+    _done(as_json, value, f"{value['id']}: {how}")
 
 
 @app.command()
@@ -272,7 +295,17 @@ def fault(
     ] = "throttle",
     times: Annotated[int, typer.Option(help="How often; -1 is for ever.")] = 1,
     caller: Annotated[str, typer.Option(help="Only calls of this instance id, or `user`.")] = "*",
-    node: Annotated[str, typer.Option(help="The node that --loss and --peer-loss are for.")] = "",
+    node: Annotated[
+        str,
+        typer.Option(help="The node that --loss and --peer-loss are for; --unreachable without it: for all."),
+    ] = "",
+    unreachable: Annotated[
+        str,
+        typer.Option(
+            help="Put out of reach: api, checkip, internet (all but the API), places (all but both), or an address."
+        ),
+    ] = "",
+    reachable: Annotated[str, typer.Option(help="Undo that.")] = "",
     loss: Annotated[float, typer.Option(help="Share of the node's packets that get lost, 0 to 1.")] = -1,
     peer_loss: Annotated[float, typer.Option(help="The same, only between it and other nodes.")] = -1,
     path_mtu: Annotated[int, typer.Option(help="Narrow the path on the internet to this many bytes.")] = 0,
@@ -293,12 +326,18 @@ def fault(
         )
     if loss >= 0 or peer_loss >= 0:
         shares = {"lossy": loss, "parted": peer_loss}
-        lab.call("disturb", node=node, **{what: share for what, share in shares.items() if share >= 0})
+        lab.call("lose", node=node, **{what: share for what, share in shares.items() if share >= 0})
+    if unreachable:
+        lab.separate(unreachable, node)
+    if reachable:
+        lab.rejoin(reachable, node)
     if path_mtu:
         lab.call("path_mtu", mtu=path_mtu)
     if stuck_interface >= 0:
         lab.call("fault", interface_release=stuck_interface)
-    if not (clear or action or path_mtu or max(stuck_interface, loss, peer_loss) >= 0):
+    if not (
+        clear or action or path_mtu or unreachable or reachable or max(stuck_interface, loss, peer_loss) >= 0
+    ):
         raise LabError("no fault was named", "see  evernat lab fault --help")
     _done(as_json, {"faults": lab.call("faults")}, "done")
 

@@ -11,7 +11,13 @@ AUTO_PUBLIC_POOL = "192.0.2.0/24"
 INTERNET_HOST = "198.51.100.10"
 """The host on the internet: HTTP 80 (answers who called), TCP and UDP echo 7, push 8007, iperf3 5201."""
 
+PLACES = (("1.1.1.1", 443), ("8.8.8.8", 443))
+"""Further hosts of the internet: they take TCP connections. They play the addresses that an agent asks by default."""
+
 API_HOST = "198.51.100.2"
 """The AWS API as a node sees it, plain HTTP on port 80."""
+
+CHECKIP_HOST = "198.51.100.3"
+"""Answers the address it is asked from, plain HTTP on port 80, as checkip.amazonaws.com does."""
 
 METADATA = "169.254.169.254"

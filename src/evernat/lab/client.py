@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evernat.lab import control, place
+from evernat.lab.disturbances import Disturbance
 from evernat.lab.errors import LabError
 
-KillHow = Literal["power", "network", "partition", "api", "agent", "terminate"]
-KILL_WAYS: tuple[KillHow, ...] = ("power", "network", "partition", "api", "agent", "terminate")
+Far = Literal["api", "checkip", "places", "internet"]
+KillHow = Literal["power", "network", "partition", "agent", "terminate"] | Far
+KILL_WAYS: tuple[KillHow, ...] = (
+    *("power", "network", "partition", "agent", "terminate"),
+    *("api", "checkip", "places", "internet"),
+)
 _TOOLS = ("nft", "ip", "nsenter", "setpriv")
 
 
@@ -114,12 +119,27 @@ class Lab:
         with self.entered(host) as (prefix, fds, variables):
             return subprocess.Popen([*prefix, *command], pass_fds=fds, env=os.environ | variables, **options)
 
-    def kill(self, node: str, how: KillHow) -> None:
+    def kill(self, node: str, how: KillHow, interface: str = "") -> None:
         """Break a node: pull the plug, cut all its network or a part of it, kill its agent, or terminate it."""
-        self.call("kill", node=node, how=how)
+        self.call("kill", node=node, how=how, interface=interface)
+
+    def disturb(self, node: str, how: Disturbance) -> None:
+        """Break a node's forwarding from inside, as other programs and people do; see `disturbances`."""
+        self.call("disturb", node=node, how=how)
+
+    def separate(self, what: Far | str, node: str = "", interface: str = "") -> None:
+        """Put the API, checkip, the internet or one address out of reach: of a node or one interface of it, or of all.
+
+        `what` is as in `world.Unreachable`. `interface` is the beginning of an id, or a name on the node (ens6).
+        """
+        self.call("separate", what=what, node=node, interface=interface)
+
+    def rejoin(self, what: Far | str, node: str = "", interface: str = "") -> None:
+        """Undo one `separate`; `clear_faults` undoes all."""
+        self.call("rejoin", what=what, node=node, interface=interface)
 
     def mend(self, node: str) -> None:
-        """Give a node its whole network back."""
+        """Give a node its whole network back, and take away what other programs made on it."""
         self.call("mend", node=node)
 
     def spot(self, node: str, notice: Literal["interrupt", "rebalance"], seconds: float = 120.0) -> None:

@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any
 
 import waitress
 
-from evernat.lab import addresses, control, place
+from evernat.lab import addresses, control, place, troubles
 from evernat.lab.aws import client
+from evernat.lab.breaking import Breaking
 from evernat.lab.cloud import Cloud, Front, Network, build_network, images
 from evernat.lab.computer import Computers
 from evernat.lab.control import Answer
@@ -27,6 +27,7 @@ from evernat.lab.fabric.tools import FabricError
 from evernat.lab.metadata import Metadata
 from evernat.lab.profile import PROFILES
 from evernat.lab.services import command
+from evernat.lab.services.checkip import checkip
 from evernat.lab.world import Instance, World
 
 REGION = "us-west-2"
@@ -39,7 +40,7 @@ def log(text: str) -> None:
 
 
 class Running:
-    """All of one lab. The methods named in `handlers` are the verbs of the control socket."""
+    """All of one lab. The methods named in `handlers` are verbs of the control socket, as are those of `Breaking`."""
 
     def __init__(
         self, directory: Path, name: str, run_id: str, latency: str, keeper: int, rootless: bool
@@ -53,7 +54,8 @@ class Running:
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        self.control = control.Server(directory / "control.sock", self.handlers(), log)
+        self.verbs = self.handlers()
+        self.control = control.Server(directory / "control.sock", self.verbs, log)
         self.phase = "building the fabric"
         self.fabric = Fabric(log=log)
         self.phase = "starting the cloud"
@@ -67,9 +69,12 @@ class Running:
             host_command=lambda host: command("client", host),
             system=images.system,
         )
+        self.breaking = Breaking(self.cloud, self.computers, self.fabric, self.client, log)
+        self.verbs |= self.breaking.handlers()
         self.metadata = Metadata(self.cloud.world, self.cloud.credentials)
         self.servers = [
             serve(Front(self.cloud), [listener, self._listen("internet", addresses.API_HOST)], threads=24),
+            serve(checkip, [self._listen("internet", addresses.CHECKIP_HOST)], threads=4),
             serve(self.metadata, [self._listen("router", addresses.METADATA)], threads=8),
         ]
         self.internet = self.fabric.spawn("internet", command("internet", "internet"))
@@ -122,19 +127,9 @@ class Running:
             "status": self.status,
             "environment": self.environment,
             "enter": self.enter,
-            "kill": self.kill,
-            "mend": self.mend,
-            "disturb": self.disturb,
-            "stall": self.stall,
-            "reboot": self.reboot,
-            "fault": self.fault,
-            "faults": self.faults,
-            "clear_faults": self.clear_faults,
-            "path_mtu": self.path_mtu,
             "calls": self.calls,
             "counters": lambda: Answer(self.fabric.counters()),
             "console": self.console,
-            "spot": self.spot,
         }
 
     def status(self) -> Answer:
@@ -159,6 +154,7 @@ class Running:
                 "network": asdict(self.network) if self.network else None,
                 "hosts": sorted(hosts, key=lambda h: h["name"]),
                 "nodes": [self._node(world, i) for i in world.instances if not i.host],
+                "troubles": troubles.of_all(world),
                 "degraded": degraded(),
             }
         )
@@ -174,7 +170,7 @@ class Running:
             "state": instance.state,
             "powered": instance.powered,
             "connected": instance.connected,
-            "troubles": _troubles(instance),
+            "troubles": self.breaking.troubles(instance),
             "boots": instance.boots,
             "type": instance.instance_type,
             "zone": instance.zone,
@@ -202,15 +198,6 @@ class Running:
             "EVERNAT_LAB": self.name,
         }
 
-    def _instance(self, node: str) -> Instance:
-        world = self.cloud.world()
-        found = [i for i in world.instances if node and (i.host == node or i.id.startswith(node))]
-        if len(found) != 1:
-            known = ", ".join(i.host or i.id for i in world.instances) or "none"
-            what = "is not unique" if found else "is not there"
-            raise LabError(f"node {node!r} {what} (known: {known})", "evernat lab status  shows all")
-        return found[0]
-
     def enter(self, host: str, inside: bool) -> Answer:
         """Kinds and descriptors of the namespaces to enter, user namespace first."""
         kinds, fds = [], []
@@ -219,7 +206,7 @@ class Running:
             fds.append(os.open("/proc/self/ns/user", os.O_RDONLY))
         if host in PLACES and not inside:
             return Answer([*kinds, "net"], (*fds, self.fabric.place(host)))
-        instance = self._instance(host)
+        instance = troubles.find(self.cloud.world(), host)
         if not instance.powered:
             raise LabError(f"{host} is powered off", "evernat lab status  shows who runs")
         if inside:
@@ -231,104 +218,14 @@ class Running:
                 fds.append(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY))
         return Answer([*kinds, "net"], (*fds, self.fabric.netns(instance.id)))
 
-    def kill(self, node: str, how: str) -> Answer:
-        """Break a node."""
-        instance = self._instance(node)
-        log(f"kill {instance.id} ({how})")
-        ways: dict[str, Callable[[str], Any]] = {
-            "power": self.cloud.pull_plug,
-            "network": self.cloud.cut_network,
-            "partition": lambda i: self.cloud.disturb(i, parted=1000),
-            "api": lambda i: self.cloud.disturb(i, api=False),
-            "agent": self.computers.kill_unit,
-            "terminate": lambda i: self.client("ec2").terminate_instances(InstanceIds=[i]),
-        }
-        if how not in ways:
-            raise LabError(f"--how {how!r} is not known", f"use one of {', '.join(ways)}")
-        ways[how](instance.id)
-        return Answer({"id": instance.id, "how": how})
-
-    def mend(self, node: str) -> Answer:
-        """Give a node its whole network back."""
-        instance = self._instance(node)
-        log(f"mend {instance.id}")
-        self.cloud.mend_network(instance.id)
-        return Answer({"id": instance.id})
-
-    def disturb(self, node: str, lossy: float | None = None, parted: float | None = None) -> Answer:
-        """Lose a share (0 to 1) of a node's packets, or of those between it and other nodes."""
-        instance = self._instance(node)
-        log(f"disturb {instance.id}: lossy {lossy}, parted {parted}")
-        self.cloud.disturb(instance.id, lossy=_per_mille(lossy), parted=_per_mille(parted))
-        return Answer({"id": instance.id})
-
-    def stall(self, node: str, seconds: float) -> Answer:
-        """Stop a node's programs for a while."""
-        instance = self._instance(node)
-        if self.computers.pid(instance.id) is None:
-            raise LabError(
-                f"{node} has no programs that could be stopped", "evernat lab status  shows who runs"
-            )
-        log(f"stall {instance.id} for {seconds} s")
-        self.computers.stall(instance.id, seconds)
-        return Answer({"id": instance.id})
-
-    def reboot(self, node: str) -> Answer:
-        """Reboot through the API."""
-        instance = self._instance(node)
-        self.client("ec2").reboot_instances(InstanceIds=[instance.id])
-        return Answer({"id": instance.id})
-
-    def fault(self, **fault: Any) -> Answer:
-        """Add a fault to API calls: arguments of `Faults.add`; or `interface_release` seconds."""
-        if "interface_release" in fault:
-            self.cloud.faults.interface_release(float(fault["interface_release"]))
-        else:
-            self.cloud.faults.add(**fault)
-        return Answer(None)
-
-    def faults(self) -> Answer:
-        """The faults of API calls that have not struck as often as they should."""
-        kept = ("action", "kind", "code", "seconds", "times", "struck", "principal")
-        found = [f for f in self.cloud.faults.listed if not f.spent]
-        return Answer([{name: getattr(fault, name) for name in kept} for fault in found])
-
-    def clear_faults(self) -> Answer:
-        """Take all faults of the API and of the network away."""
-        self.cloud.faults.clear()
-        self.fabric.set_path_mtu(1500)
-        for instance in self.cloud.world().instances:
-            if not (instance.connected and instance.api) or instance.lossy or instance.parted:
-                self.cloud.mend_network(instance.id)
-        return Answer(None)
-
-    def path_mtu(self, mtu: int) -> Answer:
-        """Narrow the path on the internet, in bytes."""
-        self.fabric.set_path_mtu(mtu)
-        return Answer(None)
-
     def calls(self, since: float = 0.0) -> Answer:
         """The API calls seen since a time (Unix seconds)."""
         return Answer([asdict(c) for c in list(self.cloud.calls) if c.time >= since])
 
     def console(self, node: str) -> Answer:
         """What a node wrote to its console so far."""
-        path = self.computers.console(self._instance(node).id)
+        path = self.computers.console(troubles.find(self.cloud.world(), node).id)
         return Answer(path.read_text(errors="replace") if path.exists() else "")
-
-    def spot(self, node: str, notice: str, seconds: float = 120.0) -> Answer:
-        """Give a node a spot interruption notice (terminated after `seconds`) or a rebalance recommendation."""
-        instance = self._instance(node)
-        if notice not in ("interrupt", "rebalance"):
-            raise LabError(f"--notice {notice!r} is not known", "use interrupt or rebalance")
-        if not instance.spot:
-            raise LabError(f"{instance.id} is not a spot instance", "set  use_spot = true  in evernat.toml")
-        log(f"spot {instance.id}: {notice}")
-        if notice == "interrupt":
-            self.cloud.interrupt_spot(instance.id, seconds)
-        else:
-            self.cloud.recommend_rebalance(instance.id)
-        return Answer({"id": instance.id})
 
     def close(self) -> None:
         """Stop everything, machines before links before namespaces."""
@@ -339,26 +236,6 @@ class Running:
         self.internet.terminate()
         self.internet.wait(5)
         self.fabric.close()
-
-
-def _per_mille(share: float | None) -> int | None:
-    if share is not None and not 0 <= share <= 1:
-        raise LabError(f"a share of packets is from 0 to 1, not {share}", "0.05 is five of a hundred packets")
-    return None if share is None else round(share * 1000)
-
-
-def _troubles(instance: Instance) -> list[str]:
-    """What was done to an instance on purpose, in words."""
-    said = {
-        "without power": not instance.powered,
-        "network cut": not instance.connected,
-        "no API": not instance.api,
-        f"{instance.lossy / 10:g} % of packets lost": instance.lossy,
-        f"{instance.parted / 10:g} % of packets to other nodes lost": instance.parted,
-        "spot notice": instance.spot_action,
-        "rebalance": instance.rebalance,
-    }
-    return [words for words, holds in said.items() if holds]
 
 
 def serve(app: Any, sockets: list[socket.socket], threads: int) -> Any:

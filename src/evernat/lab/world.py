@@ -123,8 +123,6 @@ class Instance:
     """Of a thousand packets on its cables so many are lost."""
     parted: int = 0
     """Of a thousand packets between it and other instances (hosts of the lab aside) so many are lost."""
-    api: bool = True
-    """False: nothing passes between it and the AWS API's address, where the lab's /checkip answers as well."""
     host: str = ""
     user_data: bytes = b""
     tags: tuple[tuple[str, str], ...] = ()
@@ -140,6 +138,20 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Unreachable:
+    """Something outside the VPC between which and somebody nothing passes, in both directions.
+
+    `what`: "api" (the AWS API), "checkip", "places" (everything outside but these two), "internet" (everything outside
+    but the API), or an IPv4 address. `instance`: for whom, empty for everybody. `interface`: only through this
+    interface of the instance, empty for all of them.
+    """
+
+    what: str
+    instance: str = ""
+    interface: str = ""
+
+
+@dataclass(frozen=True)
 class World:
     """Everything the fabric, the computers and the metadata service need, at one moment."""
 
@@ -152,4 +164,5 @@ class World:
     enis: tuple[Eni, ...] = ()
     nat_gateways: tuple[NatGateway, ...] = ()
     instances: tuple[Instance, ...] = ()
+    unreachable: tuple[Unreachable, ...] = ()
     generation: int = field(default=0, compare=False)

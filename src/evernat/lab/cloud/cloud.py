@@ -18,7 +18,7 @@ from evernat.lab.cloud.resources import Machine
 from evernat.lab.cloud.state import Region, forget_moto_defaults
 from evernat.lab.cloud.timers import Timers
 from evernat.lab.profile import Profile
-from evernat.lab.world import World
+from evernat.lab.world import Unreachable, World
 
 ACCOUNT = "123456789012"
 """The lab's account, AWS's own example number."""
@@ -207,27 +207,40 @@ class Cloud:
         *,
         lossy: int | None = None,
         parted: int | None = None,
-        api: bool | None = None,
     ) -> None:
         """Make a machine's network bad in ways that status checks do not see; None leaves as it is.
 
-        `lossy`: per mille of all its packets; `parted`: per mille of those to and from other instances; `api`: whether
-        it reaches the AWS API.
+        `lossy`: per mille of all its packets; `parted`: per mille of those to and from other instances.
         """
 
         def change(_region: Region, machine: Machine) -> None:
             machine.lossy = machine.lossy if lossy is None else lossy
             machine.parted = machine.parted if parted is None else parted
-            machine.api = machine.api if api is None else api
 
         self._change(instance_id, change)
+
+    def separate(self, lost: Unreachable) -> None:
+        """Nothing passes any more between somebody and something outside. Status checks do not see it."""
+        with self.lock:
+            region = self.region(self.region_name)
+            if lost not in region.unreachable:
+                region.unreachable.append(lost)
+            self.publish()
+
+    def rejoin(self, lost: Unreachable | None = None) -> None:
+        """What `separate` did is undone; without an argument, for everything and everybody."""
+        with self.lock:
+            region = self.region(self.region_name)
+            region.unreachable = [each for each in region.unreachable if lost not in (None, each)]
+            self.publish()
 
     def mend_network(self, instance_id: str) -> None:
         """The cables are back, and nothing disturbs what they carry."""
 
         def mend(region: Region, machine: Machine) -> None:
-            machine.connected = machine.api = True
+            machine.connected = True
             machine.lossy = machine.parted = 0
+            region.unreachable = [each for each in region.unreachable if each.instance != instance_id]
             ec2_state.trouble(region, machine)
 
         self._change(instance_id, mend)

@@ -33,21 +33,18 @@ StartResponse = Callable[..., Any]
 
 
 class Front:
-    """The WSGI application over a cloud: the API of all services; GET /checkip answers the caller's address."""
+    """The WSGI application over a cloud: the API of all services."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request. A fault that cuts the connection needs waitress as the server."""
-        if environ.get("PATH_INFO") == "/checkip":
-            answer = Answer(200, "text/plain", f"{environ.get('REMOTE_ADDR', '')}\n".encode())
-        else:
-            try:
-                answer = self._answer(environ)
-            except ConnectionCut:
-                # waitress closes the connection without a word on this one.
-                raise ClientDisconnected from None
+        try:
+            answer = self._answer(environ)
+        except ConnectionCut:
+            # waitress closes the connection without a word on this one.
+            raise ClientDisconnected from None
         headers = [
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body))),

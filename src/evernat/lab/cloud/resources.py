@@ -164,8 +164,7 @@ class Machine:
     connected: bool = True
     lossy: int = 0
     parted: int = 0
-    api: bool = True
-    """The last three: see `world.Instance`."""
+    """The last two: see `world.Instance`."""
     healthy: bool = True
     """What the status checks say."""
     trouble: int = 0

@@ -24,6 +24,7 @@ from evernat.lab.cloud.resources import (
 )
 from evernat.lab.cloud.timers import Timers
 from evernat.lab.profile import Profile
+from evernat.lab.world import Unreachable
 
 FIRST_ELASTIC = 7
 """The first Elastic IP ends in .7, as the lab's addresses promise."""
@@ -74,6 +75,7 @@ class Region:
     groups: dict[str, Group] = field(default_factory=dict)
     routes: dict[str, dict[str, RouteRecord]] = field(default_factory=dict)
     """Route table id -> destination -> route."""
+    unreachable: list[Unreachable] = field(default_factory=list)
     caller: str = ""
     """ARN of who makes the call being answered."""
     elastic_pool: Pool = field(default_factory=lambda: Pool(ELASTIC_POOL, FIRST_ELASTIC))

@@ -34,6 +34,7 @@ def build(region: Region) -> World:
         enis=tuple(_eni(region, i) for i in region.interfaces.values() if i.kind == "interface"),
         nat_gateways=_nat_gateways(region),
         instances=tuple(_instance(region, m) for m in region.machines.values() if m.state != "terminated"),
+        unreachable=tuple(region.unreachable),
     )
 
 
@@ -125,7 +126,6 @@ def _instance(region: Region, machine: Machine) -> Instance:
         connected=machine.connected,
         lossy=machine.lossy,
         parted=machine.parted,
-        api=machine.api,
         host=machine.host,
         user_data=machine.user_data,
         tags=tuple(region.tags(machine.id).items()),

@@ -77,6 +77,12 @@ class Fabric:
                     return namespace
         raise KeyError(f"{instance_id} is not powered")
 
+    def configure_again(self, instance_id: str) -> None:
+        """Gives a machine the addresses, routes and rules of its interfaces anew, after somebody took them away."""
+        with self._lock:
+            for machine in [machine for machine in self._machines if machine[0] == instance_id]:
+                self._configure(machine, [], list(self._ports.values()))
+
     def place(self, name: str) -> int:
         """The namespace of "router", "isp" or "internet", as a descriptor that stays the fabric's."""
         return self._places[name]

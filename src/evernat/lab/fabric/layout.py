@@ -4,6 +4,8 @@
  instance            router                     isp                       internet
    ens5 ==== p-<eni> [routes, nft] igw0 ==== up0 [forwards] in0 ==== eth0   198.51.100.10  the internet host
    9001                        .130/30  1500  .129/30          .1/25        198.51.100.2   the AWS API
+                                                                           198.51.100.3   checkip
+                                                                           1.1.1.1, 8.8.8.8
 ```
 
 The router is the VPC's router and its internet gateway in one. `hole0` is an interface that leads nowhere: what is sent
@@ -12,7 +14,15 @@ there is counted and dropped, while the kernel still answers ARP for it, as the 
 
 from __future__ import annotations
 
-from evernat.lab.addresses import API_HOST, AUTO_PUBLIC_POOL, ELASTIC_POOL, INTERNET_HOST, METADATA
+from evernat.lab.addresses import (
+    API_HOST,
+    AUTO_PUBLIC_POOL,
+    CHECKIP_HOST,
+    ELASTIC_POOL,
+    INTERNET_HOST,
+    METADATA,
+)
+from evernat.lab.addresses import PLACES as FAR_PLACES
 
 PLACES = ("router", "isp", "internet")
 
@@ -73,6 +83,8 @@ INTERNET_SETUP = (
     "link set lo up",
     f"addr add {INTERNET_HOST}/25 dev eth0",
     f"addr add {API_HOST}/25 dev eth0",
+    f"addr add {CHECKIP_HOST}/25 dev eth0",
+    *(f"addr add {address}/32 dev eth0" for address, _ in FAR_PLACES),
     "link set eth0 up",
     f"route add default via 198.51.100.1 src {INTERNET_HOST}",
 )
@@ -92,8 +104,9 @@ def path_mtu(mtu: int) -> list[str]:
     find out.
     """
     lock = f" mtu lock {mtu}" if mtu < INTERNET_MTU else ""
+    beyond = ["198.51.100.0/25", *(f"{address}/32" for address, _ in FAR_PLACES)]
     return [
         f"route replace {ELASTIC_POOL} via {ROUTER_ADDRESS} dev up0{lock}",
         f"route replace {AUTO_PUBLIC_POOL} via {ROUTER_ADDRESS} dev up0{lock}",
-        f"route replace 198.51.100.0/25 dev in0 src 198.51.100.1{lock}",
+        *(f"route replace {network} dev in0 src 198.51.100.1{lock}" for network in beyond),
     ]

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evernat.lab.addresses import API_HOST, METADATA
+from evernat.lab.addresses import API_HOST, CHECKIP_HOST, METADATA
 from evernat.lab.fabric import groups
 from evernat.lab.fabric.layout import HOLE, IGW, ROUTER_ADDRESS
 from evernat.lab.fabric.nftables import TABLE, Holder, Ruleset
 from evernat.lab.fabric.wiring import Port
-from evernat.lab.world import World
+from evernat.lab.world import Unreachable, World
 
 REASONS = (
     "disconnected",
@@ -37,6 +37,8 @@ REASONS = (
     "router",
     "lost",
     "no_api",
+    "no_checkip",
+    "no_internet",
 )
 """Why packets are dropped; each is a counter."""
 
@@ -55,7 +57,6 @@ _HOLDERS = {
     "lossy": Holder("map", "type ifname : verdict"),
     "parted": Holder("map", "type ifname : verdict"),
     "nodes": Holder("set", "type ifname"),
-    "no_api": Holder("set", "type ifname"),
     "hops": Holder("map", "typeof meta oifname : ip ttl"),
 }
 
@@ -69,6 +70,7 @@ table {TABLE} {{
     chain inner_destination {{ }}
     chain keep_ttl {{ }}
     chain answer_ttl {{ }}
+    chain unreachable {{ }}
 
     chain from_internet {{
         {groups.ICMP_ERRORS} jump inner_source
@@ -100,8 +102,7 @@ table {TABLE} {{
     chain faults {{
         iifname vmap @lossy
         oifname vmap @lossy
-        iifname @no_api ip daddr {API_HOST} counter name no_api drop
-        oifname @no_api ip saddr {API_HOST} counter name no_api drop
+        jump unreachable
         iifname != @nodes return
         oifname != @nodes return
         iifname vmap @parted
@@ -133,8 +134,11 @@ table {TABLE} {{
 Everything that depends on the World is in the sets, the maps and the chains of the security groups.
 """
 
-EMPTY = Ruleset(_HOLDERS)
+EMPTY = Ruleset(_HOLDERS, {"unreachable": ()})
 """What `BASE` leaves behind, as the value that the first transaction starts from."""
+
+
+_COUNTERS = {"api": "no_api", "checkip": "no_checkip"}
 
 
 def render(world: World, ports: Mapping[str, Port]) -> Ruleset:
@@ -155,7 +159,6 @@ def render(world: World, ports: Mapping[str, Port]) -> Ruleset:
         "lossy": {f'"{port.name}" : jump {_lose(port.lossy)}' for port in plugged if port.lossy},
         "parted": {f'"{port.name}" : jump {_lose(port.parted)}' for port in plugged if port.parted},
         "nodes": {f'"{port.name}"' for port in plugged if port.node},
-        "no_api": {f'"{port.name}"' for port in plugged if not port.api},
         "hops": {f'"{port.name}" : {port.hops}' for port in plugged},
     }
     holders = {
@@ -166,7 +169,40 @@ def render(world: World, ports: Mapping[str, Port]) -> Ruleset:
     for share in ({port.lossy for port in plugged} | {port.parted for port in plugged}) - {0}:
         which = f"numgen random mod 1000 < {share} " if share < 1000 else ""
         chains[_lose(share)] = (f"{which}counter name lost drop",)
+    chains["unreachable"] = tuple(
+        rule for lost in world.unreachable for rule in _separate(world, lost, ports)
+    )
     return Ruleset({**holders, **groups.members(world)}, chains)
+
+
+def _separate(world: World, lost: Unreachable, ports: Mapping[str, Port]) -> list[str]:
+    """The rules that drop what passes between somebody and something outside, one for each direction.
+
+    For everybody packets end at the internet gateway, so those of clients get as far as their node; for an instance
+    they end at its cables.
+    """
+    near = [
+        f'"{port.name}"'
+        for interface, port in ports.items()
+        if port.machine[0] == lost.instance and lost.interface in ("", interface)
+    ]
+    if lost.instance and not near:
+        return []
+    there = _there(world, lost.what)
+    verdict = f"counter name {_COUNTERS.get(lost.what, 'no_internet')} drop"
+    if not lost.instance:
+        return [f"oifname {IGW} ip daddr {there} {verdict}", f"iifname {IGW} ip saddr {there} {verdict}"]
+    names = f"{{ {', '.join(near)} }}"
+    return [f"iifname {names} ip daddr {there} {verdict}", f"oifname {names} ip saddr {there} {verdict}"]
+
+
+def _there(world: World, what: str) -> str:
+    """What an `Unreachable` names, as nft compares an address with it."""
+    one = {"api": API_HOST, "checkip": CHECKIP_HOST}
+    spared = {"internet": (API_HOST,), "places": (API_HOST, CHECKIP_HOST)}
+    if what in spared:
+        return f"!= {{ {', '.join((*spared[what], *world.vpc_cidrs))} }}"
+    return one.get(what, what)
 
 
 def _lose(share: int) -> str:

@@ -19,8 +19,8 @@ NAT_GATEWAY = 0
 class Port:
     """One plugged-in interface: the router's end of its cable and what is at the other end.
 
-    `cut`: the cable carries nothing. `hops`: the time to live of the metadata service's answers. `lossy`, `parted` and
-    `api` are the instance's. `node`: an instance that is not one of the lab's own hosts.
+    `cut`: the cable carries nothing. `hops`: the time to live of the metadata service's answers. `lossy` and
+    `parted` are the instance's. `node`: an instance that is not one of the lab's own hosts.
     """
 
     name: str
@@ -36,7 +36,6 @@ class Port:
     hops: int = 64
     lossy: int = 0
     parted: int = 0
-    api: bool = True
     node: bool = False
 
     @property
@@ -104,7 +103,6 @@ def wire(world: World) -> dict[str, Port]:
             hops=machine.metadata_hop_limit if machine else 64,
             lossy=machine.lossy if machine else 0,
             parted=machine.parted if machine else 0,
-            api=machine is None or machine.api,
             node=machine is not None and not machine.host,
         )
     return ports

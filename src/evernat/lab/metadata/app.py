@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from evernat.lab.addresses import API_HOST
+from evernat.lab.addresses import API_HOST, CHECKIP_HOST
 from evernat.lab.metadata import tree
 from evernat.lab.world import Instance, World
 
@@ -37,10 +37,13 @@ class Metadata:
         self,
         world: Callable[[], World],
         credentials: Callable[[str], tree.Credentials | None],
-        domain: str = f"http://{API_HOST}",
+        domain: str = f"http://{API_HOST} http://{CHECKIP_HOST}",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`domain` is what `services/domain` answers; `clock` is seconds since the epoch."""
+        """`clock` is seconds since the epoch; `domain` is what `services/domain` answers.
+
+        On AWS that is a domain name. Here it is two URLs separated by a blank: of all AWS services, and of checkip.
+        """
         self._world, self._credentials, self._domain, self._clock = world, credentials, domain, clock
         self._key = secrets.token_bytes(32)
         self._first_seen: dict[str, str] = {}

@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 import signal
 
-from evernat.lab.addresses import INTERNET_HOST
+from evernat.lab.addresses import INTERNET_HOST, PLACES
 from evernat.lab.services import ECHO, HTTP, IPERF, PUSH, echo, web
 from evernat.lab.services.seen import Seen
 
 
 async def _serve(role: str, name: str) -> None:
-    """The internet host shares its namespace with the AWS API, so it listens on its own address only."""
+    """The internet host shares its namespace with the AWS API, so it listens on its own addresses only."""
     addresses = [INTERNET_HOST, "127.0.0.1"] if role == "internet" else ["0.0.0.0"]  # noqa: S104
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -25,6 +25,8 @@ async def _serve(role: str, name: str) -> None:
             await seen.start()
             await stack.enter_async_context(echo.push_server(addresses, PUSH))
             await stack.enter_async_context(echo.iperf(INTERNET_HOST, IPERF))
+            for address, port in PLACES:
+                await stack.enter_async_context(echo.tcp_echo([address], port))
         await stack.enter_async_context(echo.tcp_echo(addresses, ECHO))
         await stack.enter_async_context(echo.udp_echo(addresses, ECHO))
         await stack.enter_async_context(web.server(addresses, HTTP, name, seen))
