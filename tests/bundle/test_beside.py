@@ -80,6 +80,7 @@ def files_below(folder: Path) -> dict[str, str]:
 def node(tmp_path: Path) -> Path:
     """A node's package."""
     (tmp_path / "effects").mkdir()
+    (tmp_path / "kernel").mkdir()
     return tmp_path
 
 

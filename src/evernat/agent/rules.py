@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, collapse_addresses
 
+from . import contract
 from .cluster_model import Gateway, Rules
+from .kernel import check
 
 TABLE = """\
 table ip evernat
@@ -39,6 +41,7 @@ table ip evernat {
     %(offload)s
     ct state established,related accept
     ct status dnat accept
+    %(check)s
     %(opened)s
   }
   chain input {
@@ -52,6 +55,10 @@ table ip evernat {
 }
 """
 
+FLOWTABLE = 'flowtable fast { hook ingress priority filter; devices = { "%s" }; }'
+BOTH = "{ tcp, udp }"
+# No doubled braces here, as an f-string would have them: a parameter of SSM takes none (`bundle.beside`).
+
 
 def table(
     gateways: Sequence[Gateway],
@@ -60,10 +67,17 @@ def table(
     port: int,
     link: str,
     flowtable: bool,
+    primary: str = "",
 ) -> str:
-    """The whole table, for one transaction. `addresses`: gateway -> the private address that stands for it here."""
+    """The whole table, for one transaction.
+
+    `addresses`: gateway -> the private address that stands for it here. `primary`: the node's own private address, to
+    which the check of its own way is translated; empty: the one that the kernel chooses.
+    """
     targets, unheard, dnat, snat, opened, closed, clients = dict(rules.targets), [], [], [], [], [], []
-    for g in gateways:
+    for n, g in enumerate(gateways):
+        if addresses[g.name]:
+            snat.append(check.translated(contract.client(n), addresses[g.name]))
         source = f"ip saddr {_set(g.clients)}"
         clients.append(f"{source} accept")
         if addresses[g.name] and (g.name in rules.doubted or g.name not in rules.open):
@@ -87,7 +101,7 @@ def table(
             else:  # nft cannot shift a range
                 shift = f.target_port - first
                 dnat += [f"{head} {port} dnat to {target}:{port + shift}" for port in range(first, last + 1)]
-    sync = f"meta l4proto {{ tcp, udp }} th dport {port}"
+    sync = f"meta l4proto {BOTH} th dport {port}"
     # A client's forgery is counted by the agent, but a flood of them must not crowd out the heartbeats.
     few = [f"ip saddr {_set(g.clients)} udp dport {port} limit rate 20/second accept" for g in gateways]
     beats = [
@@ -97,6 +111,7 @@ def table(
     ]
     texts = {
         "unheard": unheard,
+        "check": [check.ACCEPT],
         "dnat": dnat,
         "snat": snat,
         "opened": opened,
@@ -104,16 +119,16 @@ def table(
         "clients": clients,
         "beats": beats,
     }
+    snat.append(check.translated(contract.OWN, primary))
     fast = flowtable and link
     return TABLE % {
         **{name: "\n    ".join(lines) for name, lines in texts.items()},
-        "flowtable": f'flowtable fast {{ hook ingress priority filter; devices = {{ "{link}" }}; }}'
-        if fast
-        else "",
-        "offload": "ct state established meta l4proto { tcp, udp } flow add @fast" if fast else "",
+        "flowtable": FLOWTABLE % link if fast else "",
+        "offload": f"ct state established meta l4proto {BOTH} flow add @fast" if fast else "",
     }
 
 
 def _set(blocks: Iterable[str]) -> str:
     """The same addresses in blocks that do not overlap: nft takes no others."""
-    return f"{{ {', '.join(map(str, collapse_addresses(map(IPv4Network, blocks))))} }}"
+    inside = ", ".join(map(str, collapse_addresses(map(IPv4Network, blocks))))
+    return "{ " + inside + " }"

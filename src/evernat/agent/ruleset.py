@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network, collapse_addresses
 
+from . import contract
 from .common import Forward, Targets
+from .kernel import check
 from .model import Element, Elements, Gateway
 
 MARK = "0xe4"
@@ -35,6 +37,7 @@ table ip evernat {
   chain postrouting {
     type nat hook postrouting priority srcnat;
     oifname "%(link)s" ip saddr @clients snat to %(address)s
+    %(check)s
   }
   chain forward {
     type filter hook forward priority filter; policy drop;
@@ -42,6 +45,7 @@ table ip evernat {
     %(offload)s
     ct state established,related accept
     ct status dnat accept
+    %(check_accept)s
     iifname != "%(link)s" drop
     ip saddr != @clients drop
     meta l4proto tcp ct state invalid meta mark set %(mark)s reject with tcp reset
@@ -68,6 +72,8 @@ def table(gateway: Gateway, clients: Iterable[str], elements: Elements, flowtabl
         "address": gateway.address,
         "link": gateway.link,
         "mark": MARK,
+        "check": f"{check.translated(contract.client(0), gateway.address)}\n    {check.translated(contract.OWN, '')}",
+        "check_accept": check.ACCEPT,
         "flowtable": FLOWTABLE % gateway.link if flowtable else "",
         "offload": OFFLOAD if flowtable else "",
     }

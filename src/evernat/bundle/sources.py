@@ -43,6 +43,7 @@ ONLY = {
 FIRST = {
     *("__init__.py", "__main__.py", "beside.py", "common.py", "daemon.py", "sigv4.py", "status.py"),
     *("effects/__init__.py", "effects/api.py", "effects/imds.py", "effects/store.py", "effects/web.py"),
+    "kernel/__init__.py",  # makes the folder, too
 }
 """The files of the address identity that fetch the rest, and `status`. `bundle.beside` says how the rest travels."""
 
