@@ -33,6 +33,8 @@ ONLY = {
             "elect.py",
             "rules.py",
         ),
+        *("machine/__init__.py", "machine/fitness.py", "machine/packets.py", "machine/view.py"),
+        *("node/__init__.py", "node/merge.py"),
         *("flows.py", "flowsync.py", "sync.py", "syncwire.py"),
         *("effects/address.py", "effects/conntrack.py", "effects/peer.py", "effects/store.py"),
     },
@@ -42,16 +44,20 @@ ONLY = {
 
 FIRST = {
     *("__init__.py", "__main__.py", "beside.py", "common.py", "daemon.py", "sigv4.py", "status.py"),
-    *("effects/__init__.py", "effects/api.py", "effects/imds.py", "effects/store.py", "effects/web.py"),
-    "kernel/__init__.py",  # makes the folder, too
+    *("effects/__init__.py", "effects/api.py", "effects/imds.py", "effects/names.py"),
+    *("effects/store.py", "effects/web.py"),
 }
 """The files of the address identity that fetch the rest, and `status`. `bundle.beside` says how the rest travels."""
+
+
+NEXT = {"values.py", "effects/egress.py", "effects/listen.py"}
+"""Files that the daemon of an interface does not import yet."""
 
 
 @functools.cache
 def agent_sources(identity: str = "eni") -> dict[str, str]:
     """Path below the package -> text, in order of path: what travels in the user data of a node of this identity."""
-    wanted = FIRST if identity == "address" else _paths() - ONLY["address"]
+    wanted = FIRST if identity == "address" else _paths() - ONLY["address"] - NEXT
     return _stripped(wanted)
 
 

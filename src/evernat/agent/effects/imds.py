@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import NamedTuple
 
 from ..common import Host
-from .web import UnansweredError, Web
+from .web import UnansweredError, Web, pick
 
 URL = "http://169.254.169.254/latest/"
 KEEP = 240.0  # seconds; new role credentials appear at least five minutes before the old ones end
@@ -61,12 +60,7 @@ class Metadata:
         return self._credentials[1]
 
     def _fields(self, path: str, *names: str) -> list[str]:
-        text = self.get(path)
-        try:
-            found = json.loads(text)
-            return [found[name] for name in names]
-        except (ValueError, LookupError) as error:
-            raise UnansweredError(f"metadata: {path}: {error!r}") from error
+        return pick(f"metadata: {path}", self.get(path), *names)
 
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
         return self._web.request(method, self._url + path, headers, timeout=2.0)

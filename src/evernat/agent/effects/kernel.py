@@ -12,7 +12,8 @@ from .. import sysctls
 from . import EffectError
 from .process import run
 
-SIOCGIFHWADDR = 0x8927
+SIOCGIFHWADDR, SIOCGIFFLAGS = 0x8927, 0x8913
+IFF_RUNNING = 0x40
 
 
 def device(mac: str) -> str:
@@ -46,6 +47,19 @@ def prepare(link: str, secondary: Iterable[str] = ()) -> list[str]:
         if not _set(path, value):
             raise EffectError(f"cannot set {path} to {value}")
     return refused
+
+
+def carries(link: str) -> bool:
+    """Whether packets go out by the link: soon after both ends of a cable are up. OSError: there is no such link."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        answer = fcntl.ioctl(any_socket, SIOCGIFFLAGS, struct.pack("256s", link.encode()))
+    return bool(answer[16] & IFF_RUNNING)
+
+
+def forward(link: str) -> None:
+    """Have what comes in by the link forwarded."""
+    if not _set(f"ipv4/conf/{link}/forwarding", "1"):
+        raise EffectError(f"cannot set forwarding of {link}")
 
 
 def _read(path: str) -> str:
