@@ -69,9 +69,9 @@ def test_an_association_ends_once(lab: Lab, cloud: Cloud) -> None:
 def test_a_default_route_is_made_or_led_elsewhere(lab: Lab, cloud: Cloud) -> None:
     """A table without a default route gets one, with one it is replaced."""
     for interface, _ in (member(lab), member(lab)):
-        assert not cloud.routes([lab.table], interface)[lab.table].here
+        assert not cloud.routes([lab.table], interface, ())[lab.table].here
         cloud.point(lab.table, interface)
-        assert cloud.routes([lab.table], interface)[lab.table].here
+        assert cloud.routes([lab.table], interface, ())[lab.table].here
 
 
 KEY = "/evernat/main/key"

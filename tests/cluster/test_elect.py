@@ -9,6 +9,7 @@ import pytest
 
 from evernat.agent import elect
 from evernat.agent.cluster_model import (
+    OWN,
     Action,
     Beat,
     Complete,
@@ -31,11 +32,12 @@ from evernat.agent.cluster_model import (
     Take,
     Uncheck,
 )
-from evernat.agent.common import Proof
+from evernat.agent.machine import packets
+from evernat.agent.values import Egress
 
 NOW = 100_000.0
 PUBLIC = "203.0.113.7"
-GATEWAY = Gateway("main", "eipalloc-1", "a", "b", {"a": 0, "b": 0}, ("rtb-1", "rtb-2"), ("10.0.0.0/16",))
+GATEWAY = Gateway("main", "eipalloc-1", "a", "b", {"a": 1, "b": 1}, ("rtb-1", "rtb-2"), ("10.0.0.0/16",))
 CLOSED, OPEN = Rules(), Rules(frozenset({"main"}))
 MINE = Record("as-me", "i-me", "eni-me", PUBLIC, "", NOW)
 THEIRS = Record("as-1", "i-other", "eni-other", PUBLIC, "", NOW)
@@ -50,14 +52,18 @@ def config(slot: str = "b", *gateways: Gateway) -> Config:
 
 def at(role: Role, record: Record | None = THEIRS, slot: str = "b", **more: Any) -> State:
     """A node that has been in a role for ten seconds."""
-    begun = elect.begin(config(slot), NOW - 100)
+    begun = elect.begin(config(slot), NOW - 100)._replace(passed=NOW - 90)
     gate = begun.gates["main"]._replace(role=role, record=record, since=NOW - 10, changed=NOW - 60, **more)
     return begun._replace(gates={"main": gate})
 
 
 def seen(record: Record = THEIRS, **more: Any) -> Seen:
     """What a node in working order sees."""
-    base = Seen("i-me", "eni-me", ("172.18.144.20",), NOW - 100, faults=(), loaded=CLOSED, hook="answered")
+    addresses = ("172.18.144.20", "172.18.144.21")
+    base = Seen("i-me", "eni-me", addresses, NOW - 100, (), False, loaded=CLOSED, hook="answered")
+    base = base._replace(
+        egress={OWN: Egress(NOW - 1)}, routes={t: Route(False, NOW - 60) for t in GATEWAY.tables}
+    )
     return base._replace(records={"main": record})._replace(**more)
 
 
@@ -127,7 +133,7 @@ def test_trouble_ends_readiness() -> None:
 
 def test_the_check_is_turned_off_apart_from_the_rules() -> None:
     """It takes a call to AWS, which may hang: rules are loaded meanwhile, and not again because of it."""
-    checked = seen(faults=(elect.CHECKED,))
+    checked = seen(checked=True)
     assert step(at(Role.STARTING), checked)[1] == [Uncheck()]
     assert step(at(Role.STARTING), checked._replace(loaded=None))[1] == [Prepare(CLOSED), Uncheck()]
 
@@ -216,18 +222,18 @@ def test_a_slow_claim_is_left_alone() -> None:
 def test_a_holder_in_doubt_keeps_resets_from_clients() -> None:
     """While a peer claims, or since it fell silent, a holder guards its clients, looks often, and stays open."""
     holding = at(Role.HOLDING, MINE)
-    doubted = OPEN._replace(doubted=frozenset({"main"}))
+    contested = OPEN._replace(contested=frozenset({"main"}))
     for beat, expected in (
         (Beat("i-2", "b", NOW, ready={"main": 9.0}), OPEN),
-        (Beat("i-2", "b", NOW, holds={"main": ""}), doubted),
-        (Beat("i-2", "b", NOW - 0.4), doubted),
+        (Beat("i-2", "b", NOW, holds={"main": ""}), contested),
+        (Beat("i-2", "b", NOW - 0.4), contested),
         (Beat("i-2", "b", NOW - 6), OPEN),
         (Beat("i-2", "c", NOW - 0.4), OPEN),
     ):
         there = seen(MINE, beats={"i-2": beat})
-        assert elect.rules(holding, there, NOW) == expected
+        assert packets.rules(holding, there, NOW)._replace(guarded=frozenset()) == expected
         fast = elect.looks(holding, there, NOW)["records"] < 1
-        assert fast is (expected == doubted) is elect.moving(holding.gates["main"], there, NOW)
+        assert fast is (expected == contested) is elect.moving(holding.gates["main"], there, NOW)
     claiming = at(Role.CLAIMING, target="as-1")
     assert elect.speak(claiming, seen(), NOW).holds == {"main": ""}
 
@@ -275,13 +281,13 @@ def test_nothing_leaves_before_the_proof() -> None:
     """A gateway that was taken opens when the internet sees its address, not when it sees another."""
     taking = at(Role.TAKING, MINE, taken=NOW - 11)
     assert (
-        step(taking, seen(MINE, proofs={"main": Proof("192.0.2.9", NOW)}))[0].role is Role.HOLDING
+        step(taking, seen(MINE, egress={"main": Egress(NOW, address="192.0.2.9")}))[0].role is Role.HOLDING
     )  # too late to wait
     young = taking._replace(gates={"main": taking.gates["main"]._replace(since=NOW - 1, taken=NOW - 2)})
-    assert elect.rules(young, seen(MINE), NOW) == CLOSED
+    assert packets.rules(young, seen(MINE), NOW) == CLOSED
     for address, expected in (("192.0.2.9", Role.TAKING), ("", Role.TAKING), (PUBLIC, Role.HOLDING)):
-        assert step(young, seen(MINE, proofs={"main": Proof(address, NOW)}))[0].role is expected
-    assert step(young, seen(MINE, proofs={"main": Proof(PUBLIC, NOW - 3)}))[0].role is Role.TAKING
+        assert step(young, seen(MINE, egress={"main": Egress(NOW, address=address)}))[0].role is expected
+    assert step(young, seen(MINE, egress={"main": Egress(NOW - 3, address=PUBLIC)}))[0].role is Role.TAKING
 
 
 def test_found_at_the_start_it_stays_open() -> None:
@@ -385,7 +391,7 @@ def test_a_handover_ends_drains_offers() -> None:
 
     So nothing begins that the other does not know, and the gap is only as long as address and routes take to move.
     """
-    ending = OPEN._replace(doubted=OPEN.open, ending=OPEN.open)
+    ending = OPEN._replace(contested=OPEN.open, ending=OPEN.open, guarded=OPEN.open)
     ready = heard(ready={"main": 5.0}, holds={})
     wished = MINE._replace(handover="a:1")
     state, actions = elect.step(at(Role.HOLDING, MINE), seen(wished, loaded=OPEN, beats=ready), NOW)

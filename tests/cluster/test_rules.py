@@ -60,7 +60,7 @@ def test_resets_are_kept_from_the_clients_of_who_may_have_lost_the_address() -> 
     home, other = guard.format(ADDRESSES["home"]), guard.format(ADDRESSES["next"])
     shown = loaded(render("home"))
     assert (home in shown, other in shown) == (False, True)
-    doubt = Rules(frozenset({"home", "next"}), doubted=frozenset({"home"}))
+    doubt = Rules(frozenset({"home", "next"}), contested=frozenset({"home"}))
     shown = loaded(table([HOME, NEXT], ADDRESSES, doubt, 4817, "lo", False))
     assert (home in shown, other in shown) == (True, False)
     assert "priority raw" in shown[: shown.index(home)].splitlines()[-2]
@@ -70,7 +70,7 @@ def test_resets_are_kept_from_the_clients_of_who_may_have_lost_the_address() -> 
 def test_in_what_is_ending_nothing_begins() -> None:
     """Of a gateway that is handed over the established flows go on, new ones of either direction do not begin."""
     ending = frozenset({"home"})
-    rules = Rules(frozenset({"home", "next"}), TARGETS, doubted=ending, ending=ending)
+    rules = Rules(frozenset({"home", "next"}), TARGETS, contested=ending, ending=ending)
     shown = loaded(table([HOME, NEXT], ADDRESSES, rules, 4817, "lo", False))
     for new in ("ip saddr {} ct state new accept", "ip saddr {} snat to"):
         home, other = new.format("172.18.64.0/20"), new.format("172.18.80.0/20")

@@ -13,7 +13,7 @@ TROUBLE = 6.0
 SETTLE = 150.0
 """Seconds to settle. Virtual: what stands still costs nothing."""
 
-ACTIONS = ("release", "take", "point", "records", "members", "routes", "check", "proofs")
+ACTIONS = ("release", "take", "point", "records", "members", "routes", "check", "egress", "replace")
 
 WEIGHTS = {
     "power-off": 10,
@@ -36,7 +36,16 @@ WEIGHTS = {
     "failover": 6,
     "lag": 4,
     "wipe": 2,
+    "block": 5,
+    "unblock": 1,
+    "offline": 5,
+    "online": 1,
+    "blackout": 2,
+    "light": 1,
 }
+LASTING = ("block", "offline", "blackout")
+"""Troubles that are sometimes mended late only."""
+
 KINDS, CUMULATED = list(WEIGHTS), [sum(list(WEIGHTS.values())[: n + 1]) for n in range(len(WEIGHTS))]
 
 
@@ -46,7 +55,13 @@ def schedule(seed: int) -> Script:
     topology = random.choices(("pair", "ring2", "ring", "single"), (78, 8, 5, 9))[0]
     start = "new" if random.random() < 0.06 else "steady"
     settings = Settings(
-        topology, start, random.randrange(1, 1 << 20), random.choice((0.004, 0.1, 0.1, 0.6)), rest="required"
+        topology,
+        start,
+        random.randrange(1, 1 << 20),
+        random.choice((0.004, 0.1, 0.1, 0.6)),
+        rest="required",
+        address=random.choice(("own", "shared")),
+        routes=random.choice(("", "foreign")) if start == "new" else "",
     )
     count = random.choice((1, 1, 2, 2, 3, 3, 4, 6))
     times = sorted(round(random.uniform(0, TROUBLE), 3) for _ in range(count))
@@ -54,7 +69,9 @@ def schedule(seed: int) -> Script:
         # Troubles like company: the later ones fall into what the first one caused.
         times = sorted([times[0], *(round(times[0] + random.uniform(0, 1.2), 3) for _ in times[1:])])
     events = [_event(random, at, topology) for at in times]
-    over = round(times[-1] + random.choice((0.5, 2.0, 6.0)), 3)
+    # A node that is of no use asks to be replaced after a minute.
+    lasting = any(event.what in LASTING for event in events) and random.random() < 0.25
+    over = round(times[-1] + random.choice((25.0, 80.0) if lasting else (0.5, 2.0, 6.0)), 3)
     return Script(settings, (*events, Event(over, "mend-all"), Event(over + SETTLE, "end")))
 
 
@@ -78,6 +95,8 @@ def _event(random: Random, at: float, topology: str) -> Event:
         return Event(at, what, (str(random.choice((0.5, 1.5, 4.0))),))
     if what == "stale":
         return Event(at, what, (str(random.choice((0.5, 2.0, 5.0))),))
+    if what in ("blackout", "light"):
+        return Event(at, what)
     if what == "failover":
         gateway = f"main-{random.choice(slots)}" if topology.startswith("ring") else "main"
         return Event(at, what, (gateway, node))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 from evernat.scenario import looks, play
 from evernat.scenario.node import Node, gist
-from evernat.scenario.reads import READS, TAKE_IN
+from evernat.scenario.reads import READS, take
 from evernat.scenario.steady import rested
 from tests.sim.schedule import schedule
 
@@ -18,8 +19,8 @@ SEEDS = range(1, 151)
 @pytest.fixture(autouse=True)
 def rest_of_whole_agents() -> None:
     """Schedules start from stacks that came to rest without any of this."""
-    for topology in ("single", "pair", "ring", "ring2"):
-        rested(topology)
+    for topology, address in itertools.product(("single", "pair", "ring", "ring2"), ("own", "shared")):
+        rested(topology, address)
 
 
 def test_rounds_that_are_left_out_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,10 +73,10 @@ def test_looks_that_are_left_out_show_nothing_new(monkeypatch: pytest.MonkeyPatc
         nonlocal extra
         for name in node.idle:
             if name in READS and node.shown.get(name, 0.0) > looks.changed(node, name):
-                shown = READS[name](node, node.world.now - node.world.cloud.stale)
-                seen = node.seen
-                assert not TAKE_IN[name](node, shown, node.local), (node.id, name)
-                node.seen = seen
+                shown = READS[name](node, node.world.now - node.world.cloud.stale, node.local)
+                seen, newest = node.seen, dict(node.newest)
+                assert not take(node, shown, node.local), (node.id, name)
+                node.seen, node.newest = seen, newest
                 extra += 1
         return decide(node)
 

@@ -4,6 +4,9 @@ A packet is a MAC of 16 bytes and a JSON list. Whoever starts draws a random ses
 repeats the receiver's session (`echo`), so none recorded in an earlier life counts, with a sequence number that grew.
 A packet that repeats another one is answered by one that repeats its sender's: so two nodes get acquainted, and so a
 node that sends an empty echo asks for a sign of life. A peer's session that was followed by another never comes back.
+
+What a release adds travels under keys that no gateway's name can have, so that nodes of the release before read the
+rest: while a stack is upgraded both are there.
 """
 
 from __future__ import annotations
@@ -11,12 +14,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from typing import NamedTuple, Optional
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Optional
 
 from .cluster_model import Beat
 
 MAC = 16
 LONGEST = 4096
+ENDED = "/ended"  # behind a gateway's name in `holds`
+EGRESS = "/egress"  # in `ready`
 
 
 class Heard(NamedTuple):
@@ -44,7 +51,9 @@ class Wire:
     def seal(self, beat: Beat, echo: str) -> bytes:
         """A packet to the peer whose session is `echo`."""
         self._number += 1
-        said = [beat.slot, beat.holds, beat.ready, beat.offers, beat.draining]
+        holds = {**beat.holds, **{f"{name}{ENDED}": ended for name, ended in beat.ended.items()}}
+        ready = {**beat.ready, EGRESS: beat.egress} if beat.egress >= 0 else beat.ready
+        said = [beat.slot, holds, ready, beat.offers, beat.draining]
         body = json.dumps([self._stack, beat.instance, self._session, echo, self._number, *said]).encode()
         return self._mac(body) + body
 
@@ -54,8 +63,11 @@ class Wire:
         if len(packet) > LONGEST or not hmac.compare_digest(packet[:MAC], self._mac(body)):
             return self._refuse("forged")
         try:
-            stack, instance, session, echo, number, slot, holds, ready, offers, draining = json.loads(body)
-        except ValueError:  # another version's
+            stack, instance, session, echo, number, *said = json.loads(body)
+            beat = _beat(instance, now, *said)
+            _typed(str, stack, session, echo)
+            _typed(int, number)
+        except (ValueError, TypeError, OverflowError, RecursionError):  # another version's
             return self._refuse("forged")
         if stack != self._stack or instance == self._me:
             return self._refuse("forged")
@@ -67,7 +79,7 @@ class Wire:
         if session != known:
             self._over.add(known)
         self._last[instance] = session, number
-        return Heard(instance, session, Beat(instance, slot, now, holds, ready, offers, draining))
+        return Heard(instance, session, beat)
 
     def _refuse(self, why: str) -> Optional[Heard]:
         self.counts[why] += 1
@@ -75,3 +87,26 @@ class Wire:
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.new(self._key, body, hashlib.sha256).digest()[:MAC]
+
+
+def _beat(instance: Any, now: float, slot: Any, holds: Any, ready: Any, offers: Any, draining: Any) -> Beat:
+    """What a peer said; ValueError when a part of it is not of its type."""
+    _typed(str, instance, slot)
+    _typed(dict, holds, ready, offers)
+    _typed(str, *holds.values(), *offers.values())
+    seconds = {name: _seconds(value) for name, value in ready.items()}
+    egress = seconds.pop(EGRESS, -1.0)
+    ended = {name[: -len(ENDED)]: value for name, value in holds.items() if name.endswith(ENDED)}
+    plain: Mapping[str, str] = {name: value for name, value in holds.items() if not name.endswith(ENDED)}
+    return Beat(instance, slot, now, plain, seconds, offers, bool(draining), ended, egress)
+
+
+def _typed(kind: type, *values: object) -> None:
+    if not all(isinstance(value, kind) and not isinstance(value, bool) for value in values):
+        raise ValueError(f"not of type {kind.__name__}")
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("no number of seconds")
+    return float(value)

@@ -58,7 +58,8 @@ def _content(path: str) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    if _content(path) != text:
+    if _content(path) != text or not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(f"{path}.new", "w") as file:
             file.write(text)
         os.replace(f"{path}.new", path)

@@ -19,29 +19,38 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from . import cluster_report, elect, rules, status
+from . import cluster_report, contract, elect, rules, status
 from .beat import Wire
-from .cluster_model import Action, Beat, Config, Gate, Leave, Probe, Record, Route, Rules, Seen
-from .common import Host, Proof
+from .cluster_model import OWN, Action, Beat, Config, Gate, Leave, Probe, Record, Route, Rules, Seen
+from .common import Host
 from .daemon import log, notify
 from .effects import EffectError, kernel
 from .effects.address import Cloud
+from .effects.egress import OWN_WAY, Client
 from .effects.imds import Metadata
+from .effects.listen import Listener
 from .effects.nft import Nft
 from .effects.peer import Peers, urgent
-from .effects.probe import seen_from
+from .machine import packets, view
+from .node.merge import STOP, merge
 from .sync import SyncProcess
+from .values import InvariantError
 
 BEAT = 0.05  # seconds between two heartbeats
-STALL = 0.15  # a round that took longer: less than from the probe of a silent peer to taking it for dead
+STALL = 0.15  # a turn longer than this is a stall; below elect.DEAD - view.SILENT
 AGAIN = 0.5  # seconds until a failed action may be tried again
 AT_ONCE = 6  # looks at one fact under way,
 HANGS = 1.0  # not counting those that began so long ago: their connection died as an address moved
 MOST = 40  # but these too
-OWN = {"sync": 0.2, "report": 5.0}  # seconds between two rounds of what no decision waits for
+ALWAYS = {"sync": 0.2, "report": 5.0}  # seconds between two rounds of what no decision waits for
+CHECK = 2.0  # seconds a place of the internet has to answer: time for one SYN to be repeated
+LANDING = 1.0  # the same while an address moves: then a fresh connection is worth more than a repeated packet
+QUIET = (
+    0.1  # seconds between two looks that the kernel's notifications cause: our own changes are notified too
+)
 
 Found = dict[str, Any]
-"""Fields of `Seen`; of records, routes and proofs what is newer than the known."""
+"""Fields of `Seen`."""
 
 
 class Agent:
@@ -56,14 +65,20 @@ class Agent:
         addresses = tuple(metadata.get(f"{card}local-ipv4s").split())
         self.state = elect.begin(config, now)
         self.seen = Seen(host.instance, metadata.get(f"{card}interface-id"), addresses, now)
+        self.newest: dict[str, float] = {}  # when the newest observation of a fact began
         self.beat = elect.speak(self.state, self.seen, now)  # the last one sent
         self.wire = Wire(key, config.stack, host.instance, os.urandom(8).hex())
         self.peers, self.nft = Peers(config.port), Nft()
+        self.listener = Listener()
+        self.client = Client(
+            config.places or contract.PLACES, config.probe or host.probe(), len(config.mine())
+        )
+        self.told_at = now  # when the kernel's notifications last caused a look
         self.sync = SyncProcess(key, config.port, host.instance, log)
         self.copies: Mapping[str, Any] = {}
         self.told: dict[str, cluster_report.Told] = {}
         self.clouds: list[Cloud] = []
-        self.results: deque[Found] = deque()
+        self.results: deque[tuple[float, Found]] = deque()
         self.ended: deque[tuple[Action, float]] = deque()
         self.bell, self.waker = socket.socketpair()
         self.waker.setblocking(False)
@@ -76,18 +91,19 @@ class Agent:
         self.where: dict[str, str] = {}  # addresses of peers, by instance
         self.over: set[str] = set()  # associations that we ended
         self.notes: list[str] = []
-        self.checked: bool | None = None
         self.vpc = ""
+        self.caught: dict[str, int] = {}  # unforeseen errors, by what was being done
         self.turned = self.beaten = self.written = now
 
     def run(self) -> NoReturn:
         """For ever."""
         self.notes = [note for note in [urgent()] if note]
-        signal.signal(signal.SIGTERM, lambda *_: self.put({"notice": "stop"}))
+        signal.signal(signal.SIGTERM, lambda *_: self.put({"notice": STOP}))
         while True:
             until = max(self.beaten + BEAT - time.monotonic(), 0.0)
-            select.select([self.peers.socket, self.bell], [], [], until)
-            self.turn()
+            heard: list[Any] = [self.peers.socket, self.bell, self.listener]
+            select.select(heard, [], [], until)
+            self._guarded("turn", self.turn)
 
     def turn(self) -> None:
         """One round."""
@@ -115,6 +131,8 @@ class Agent:
         for action in actions:
             self._start(action, now)
         beat = elect.speak(self.state, self.seen, now)
+        if now - self.beaten >= BEAT and packets.renews(self.state, self.seen, now):
+            self.peers.renew()
         if now - self.beaten >= BEAT or (beat.holds, beat.offers) != (self.beat.holds, self.beat.offers):
             self._beat(beat, now)
         self._look(now, changed)
@@ -123,9 +141,22 @@ class Agent:
             notify("WATCHDOG=1")
             status.write(self.report(now))
 
-    def put(self, found: Found) -> None:
-        """Change what is seen; from any thread."""
-        self.results.append(found)
+    def _guarded(self, what: str, run: Callable[[], None]) -> None:
+        """What is no decision must not end the decisions: an unforeseen error is logged and counted.
+
+        That an invariant of the core is broken is for nobody to live with.
+        """
+        try:
+            run()
+        except InvariantError:
+            raise
+        except Exception as error:
+            self.caught[what] = self.caught.get(what, 0) + 1
+            log("caught", what=what, error=repr(error), times=self.caught[what])
+
+    def put(self, found: Found, at: float = 0.0) -> None:
+        """Change what is seen, as observed at that time (now); from any thread."""
+        self.results.append((at or time.monotonic(), found))
         self.ring()
 
     def ring(self) -> None:
@@ -137,11 +168,9 @@ class Agent:
         if self.bell in select.select([self.bell], [], [], 0)[0]:
             self.bell.recv(4096)
         while self.results:
-            for field, value in self.results.popleft().items():
-                if field in ("records", "routes", "proofs"):
-                    old = getattr(self.seen, field)
-                    value = {**old, **{k: v for k, v in value.items() if k not in old or v.at >= old[k].at}}
-                self.seen = self.seen._replace(**{field: value})
+            at, found = self.results.popleft()
+            self.seen = merge(self.seen, at, found, self.newest)
+        self._hear_kernel()
         while self.ended:
             action, until = self.ended.popleft()
             self.busy[action] = until
@@ -156,14 +185,23 @@ class Agent:
                     self.wire.seal(elect.speak(self.state, self.seen, now), heard.session), address
                 )
 
+    def _hear_kernel(self) -> None:
+        """Look at once when anybody changed the kernel's links, addresses, routes, rules or tables."""
+        now = time.monotonic()
+        if self.listener.drain():
+            self.times.pop("faults", None)
+            if now - self.told_at >= QUIET:
+                self.told_at = now
+                self.times.pop("egress", None)
+
     def _beat(self, beat: Beat, now: float) -> None:
         self.beaten, self.beat = now, beat
         for member in self.seen.members.values():
-            if member.instance != self.seen.me and member.state in elect.ALIVE:
+            if member.instance != self.seen.me and member.state in view.AUDIBLE:
                 self.peers.send(self.wire.seal(beat, self.wire.echo(member.instance)), member.address)
 
     def _look(self, now: float, changed: bool) -> None:
-        for fact, period in {**elect.looks(self.state, self.seen, now), **OWN}.items():
+        for fact, period in {**elect.looks(self.state, self.seen, now), **ALWAYS}.items():
             since = now - self.times.get(fact, -1e9)
             running = self.running.setdefault(fact, [])
             young = sum(now - began < HANGS for began in running)
@@ -174,7 +212,7 @@ class Agent:
 
     def _learn(self, fact: str, began: float) -> None:
         try:
-            self.put(self._with(getattr(self, f"_look_{fact}")))
+            self.put(self._with(getattr(self, f"_look_{fact}")), began)
             self.unknown.pop(fact, None)
         except EffectError as error:
             if self.unknown.get(fact) != str(error):
@@ -233,25 +271,21 @@ class Agent:
         threading.Thread(target=body, daemon=True).start()
 
     def _own(self, name: str) -> str:
-        return elect.address(self.state, self.state.gates[name], self.seen)
+        return view.address(self.state, self.state.gates[name], self.seen)
 
     # Looks and actions (`_do_` and the action's verb): each gives what it changes of what is seen.
 
     def _look_faults(self, cloud: Cloud) -> Found:
-        wrong = self.nft.tools()
-        try:
-            self.checked, self.vpc = cloud.checked(self.seen.interface)
-        except EffectError as error:  # not known is not wrong, unless it never was known
-            if self.checked is None:
-                wrong = wrong or str(error)
-        return self._faults(wrong)
-
-    def _faults(self, wrong: str = "") -> Found:
         with self.machine:
-            found = [wrong] if wrong else [*self.nft.faults(), *kernel.faults(self.link)]
-        if self.checked:
-            found.append(elect.CHECKED)
+            wrong = self.nft.tools()
+            found = (
+                [wrong] if wrong else [*self.nft.faults(), *kernel.faults(self.link, self.seen.addresses[1:])]
+            )
         return {"faults": tuple(found)}
+
+    def _look_check(self, cloud: Cloud) -> Found:
+        checked, self.vpc = cloud.checked(self.seen.interface)
+        return {"checked": checked}
 
     def _look_records(self, cloud: Cloud) -> Found:
         # What AWS told us is over never comes back: a look that shows it is an old one.
@@ -264,16 +298,20 @@ class Agent:
 
     def _look_routes(self, cloud: Cloud) -> Found:
         tables = [table for gateway in self.config.mine() for table in gateway.tables]
-        return {"routes": cloud.routes(tables, self.seen.interface)} if tables else {}
+        return {"routes": cloud.routes(tables, self.seen.interface, self.seen.members)} if tables else {}
 
-    def _look_proofs(self, cloud: Cloud) -> Found:
-        found = {}
-        url, endpoint = self.config.probe or self.host.probe(), self.host.endpoint("ec2")
-        for name, gate in self.state.gates.items():
+    def _look_egress(self, cloud: Cloud) -> Found:
+        now, last = time.monotonic(), self.seen.egress.get(OWN)
+        for number, gate in enumerate(self.state.gates.values()):
             if gate.role in (elect.CLAIMING, *elect.OURS):
-                at = time.monotonic()
-                found[name] = Proof(seen_from(self._own(name), url, endpoint, 1.0), at)
-        return {"proofs": found}
+                moving = elect.moving(gate, self.seen, now)
+                if moving:  # another public address may be seen now
+                    self.client.renew(number)
+                timeout = LANDING if moving else CHECK
+                self.put({"egress": {gate.config.name: self.client.check(number, timeout)}})
+        if not last or not last.ok or now - last.at >= contract.CHECK_EVERY - 1:
+            self.put({"egress": {OWN: self.client.check(OWN_WAY, CHECK)}})
+        return {}
 
     def _look_targets(self, cloud: Cloud) -> Found:
         wanted = {f.target for g in self.config.mine() for f in g.forwards if f.dynamic}
@@ -316,7 +354,7 @@ class Agent:
         if gate.role is elect.HANDING:
             return gate.to
         if gate.role in elect.OURS:
-            others = elect.peers(gate, self.seen, time.monotonic())
+            others = view.peers(gate, self.seen, time.monotonic())
             return others[0].instance if others else ""
         return gate.record.instance if gate.record else ""
 
@@ -327,18 +365,20 @@ class Agent:
             if tools:
                 raise EffectError(tools)
             port, gateways = self.config.port, self.config.mine()
-            self.nft.load(lambda fast: rules.table(gateways, addresses, wanted, port, self.link, fast))
+            first = self.seen.addresses[0]
+            self.nft.load(lambda fast: rules.table(gateways, addresses, wanted, port, self.link, fast, first))
+            self.peers.renew()  # the new table has a fresh switch
             self.put({"loaded": wanted})  # before another one may load
             if self.seen.faults:
                 refused = kernel.prepare(self.link, self.seen.addresses[1:])
                 self.notes = [
                     n for n in [*self.notes[:1], self.nft.note, *(f"not set: {r}" for r in refused)] if n
                 ]
-        return {} if self.checked is None else self._faults()
+        return self._look_faults(cloud)
 
     def _do_uncheck(self, cloud: Cloud) -> Found:
         cloud.uncheck(self.seen.interface)
-        return self._look_faults(cloud)
+        return {"checked": False}
 
     def _do_release(self, cloud: Cloud, gateway: str, association: str) -> Found:
         cloud.release(association)
@@ -364,8 +404,8 @@ class Agent:
         return {"routes": {table: Route(True, time.monotonic())}}
 
     def _do_drain(self, cloud: Cloud, gateway: str) -> Found:
-        if self.sync.drain(gateway, elect.DRAIN) is None:
-            raise EffectError(f"the standby lacks connections after {elect.DRAIN} s")
+        if self.sync.drain(gateway, packets.DRAIN) is None:
+            raise EffectError(f"the standby lacks connections after {packets.DRAIN} s")
         return {"drained": self.seen.drained | {gateway}}
 
     def _do_complete(self, cloud: Cloud, result: str) -> Found:
@@ -379,4 +419,5 @@ class Agent:
             "refused": self.wire.counts,
             "unknown": self.unknown,
             "notes": self.notes,
+            "caught": self.caught,
         }

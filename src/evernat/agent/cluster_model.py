@@ -12,9 +12,12 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Optional, Union
 
-from .common import Forward, Proof, Targets
+from .common import Forward, Targets
+from .values import Egress
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+OWN = ""
+"""In place of a gateway's name: the node's own way out, from its primary address."""
 
 
 class Role(Enum):
@@ -59,6 +62,9 @@ class Config(NamedTuple):
     port: int
     probe: Optional[str]
     version: str
+    places: tuple[
+        str, ...
+    ] = ()  # of the internet, `address:port`, that the egress check asks; none: the usual ones
 
     @classmethod
     def parse(cls, text: str) -> Config:
@@ -110,26 +116,36 @@ class Beat(NamedTuple):
     ready: Mapping[str, float] = MappingProxyType({})  # gateway it could take at once -> for how many seconds
     offers: Mapping[str, str] = NOTHING  # gateway -> the instance it is offered to, drained
     draining: bool = False  # it is about to go: offer it nothing
+    ended: Mapping[str, str] = NOTHING  # gateway it took -> the association that was over when it did
+    egress: float = -1.0  # seconds since its last check of its own way out began, if that passed; else -1
 
 
 class Route(NamedTuple):
-    """Whether a table's default route leads to us; `at` is when the look began or our ReplaceRoute was answered."""
+    """A table's default route: whether it points to us, and whether to a live target that is not of this stack.
+
+    `at` is when the poll began, or when our ReplaceRoute was answered.
+    """
 
     here: bool
     at: float
+    foreign: bool = False
 
 
 class Rules(NamedTuple):
     """What the kernel should know: the gateways whose clients may pass, where dynamic forwards lead, who may beat.
 
-    `doubted` are those that another node may be taking, `ending` those in which no connection may begin.
+    `contested` are those that another node may be taking, `ending` those in which no connection may begin.
+    `held` are open ones whose packets wait, because they might leave with another address; `guarded` those whose
+    packets must stop by themselves when this process does, because another node would take over.
     """
 
     open: frozenset[str] = frozenset()
     targets: frozenset[tuple[str, str]] = frozenset()
     members: frozenset[str] = frozenset()
-    doubted: frozenset[str] = frozenset()
+    contested: frozenset[str] = frozenset()
     ending: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+    guarded: frozenset[str] = frozenset()
 
 
 class Seen(NamedTuple):
@@ -142,7 +158,8 @@ class Seen(NamedTuple):
     interface: str  # our only one
     addresses: tuple[str, ...]  # its private addresses
     awake: float
-    faults: tuple[str, ...] = ("not looked at yet",)  # what keeps this node from forwarding
+    faults: tuple[str, ...] = ("not looked at yet",)  # what the kernel lacks to forward
+    checked: Optional[bool] = None  # the source/destination check; None: not known yet
     loaded: Optional[Rules] = None  # into the kernel, by this process
     records: Mapping[str, Record] = MappingProxyType({})  # by gateway; what was never seen is not in here
     members: Mapping[str, Member] = MappingProxyType({})  # by instance, this one too
@@ -153,12 +170,11 @@ class Seen(NamedTuple):
         frozenset()
     )  # gateways whose connections we have, all of them, from the present holder
     drained: frozenset[str] = frozenset()  # gateways whose standby has every connection of ours
-    proofs: Mapping[str, Proof] = MappingProxyType(
-        {}
-    )  # by gateway: the last answer from the internet to its address
+    egress: Mapping[str, Egress] = MappingProxyType({})  # last check of the way out: by gateway, and OWN
     targets: Targets = NOTHING
     notice: str = ""  # why this node should give away what it holds: "stop", or what the spot market says
     hook: str = ""  # the launch hook: "answered", "none" when AWS knew of none, "" before that
+    replaced: float = 0.0  # before that this node does not ask to be replaced (again)
     busy: frozenset[Action] = frozenset()  # actions under way, or failed a moment ago
 
 
@@ -178,6 +194,10 @@ class Gate(NamedTuple):
     nonce: str = ""  # the operator's last wish that was acted upon
     taken: float = 0.0  # when the claim began that made it ours, 0 when it was found here at the start
     why: str = ""  # and why
+    previous: str = ""  # the last association known before the present one
+    ended: str = ""  # the association that was over when we took it
+    failed: float = 0.0  # HOLDING: since when its checks fail, 0 when the last one passed
+    passed: float = 0.0  # when its last check that passed began
 
 
 class State(NamedTuple):
@@ -187,6 +207,9 @@ class State(NamedTuple):
     gates: Mapping[str, Gate]
     begun: float
     leaving: float = 0.0  # since when it is being stopped
+    failed: float = 0.0  # since when the checks of our own way out fail, 0 when the last one passed
+    passed: float = 0.0  # when the last one that passed began
+    outdone: float = 0.0  # since when clients do not get out here while others do
 
 
 # What a node may do. `verb` keeps two actions about one gateway apart: tuples of different types may be equal.
@@ -242,6 +265,13 @@ class Drain(NamedTuple):
     verb: str = "drain"
 
 
+class Replace(NamedTuple):
+    """Have the Auto Scaling group replace this node: it is of no use, and others get out."""
+
+    cause: str
+    verb: str = "replace"
+
+
 class Complete(NamedTuple):
     """Answer the launch hook: CONTINUE or ABANDON."""
 
@@ -255,4 +285,4 @@ class Leave(NamedTuple):
     verb: str = "leave"
 
 
-Action = Union[Probe, Prepare, Uncheck, Release, Take, Point, Drain, Complete, Leave]
+Action = Union[Probe, Prepare, Uncheck, Release, Take, Point, Drain, Replace, Complete, Leave]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from . import elect
 from .cluster_model import Seen, State
+from .machine import view
 from .status import moment
 
 EVERY = (
@@ -62,7 +63,7 @@ def report(state: State, seen: Seen, copies: Copies, now: float, wall: float) ->
                 "since": moment(shift + gate.since),
                 "holder": gate.record and gate.record.instance,
                 "public_address": gate.record and gate.record.public,
-                "private_address": elect.address(state, gate, seen),
+                "private_address": view.address(state, gate, seen),
                 "standby": _standby(name, state, seen, now),
                 "proven": elect.proven(gate, seen),
                 "taken": gate.taken and moment(shift + gate.taken),
@@ -79,4 +80,4 @@ def report(state: State, seen: Seen, copies: Copies, now: float, wall: float) ->
 
 
 def _standby(name: str, state: State, seen: Seen, now: float) -> list[str]:
-    return [b.instance for b in elect.peers(state.gates[name], seen, now) if name in b.ready]
+    return [b.instance for b in view.peers(state.gates[name], seen, now) if name in b.ready]

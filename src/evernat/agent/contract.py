@@ -14,6 +14,9 @@ OWN = "169.254.82.2"
 PLACES = ("1.1.1.1:443", "8.8.8.8:443")
 """Places of the internet that the egress check asks, unless `egress_check` names others."""
 
+RENEW = "127.82.0.1"
+"""A datagram to this address renews the kernel's dead man's switch (`rules`)."""
+
 CHECK_EVERY = 5.0
 """Seconds between two egress checks, of a holder and of a standby."""
 

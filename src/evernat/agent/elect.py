@@ -12,6 +12,9 @@ actions to perform. What must always hold:
 5. Every step starts from the record, never from what was done before, so a plan may be cut off anywhere.
 6. A holder without a way to the API keeps forwarding: only a record that shows another one, or none, ends HOLDING.
 7. Roles change only along ALLOWED; anything else raises and changes nothing.
+8. A gateway whose holder's check fails and whose standby's passes changes hands; a node is replaced only while some
+   node reaches the internet.
+9. A route to somebody else's live target is taken only after the gateway's check has passed here.
 """
 
 from __future__ import annotations
@@ -31,13 +34,17 @@ from .cluster_model import (
     Probe,
     Record,
     Release,
+    Replace,
     Role,
-    Rules,
     Seen,
     State,
     Take,
     Uncheck,
 )
+from .machine import fitness
+from .machine.packets import DRAIN, contested, rules
+from .machine.view import ALIVE, SILENT, STALE, address, holder, mine, others, peers, shared, silence
+from .values import InvariantError
 
 STARTING, SYNCING, STANDBY, CLAIMING, TAKING, HOLDING, HANDING = Role
 
@@ -54,26 +61,25 @@ OURS = (TAKING, HOLDING, HANDING)
 
 # Seconds between two looks at a fact: as a rule, and while something is moving.
 SLOW = {
-    "faults": 10.0,
+    "faults": 5.0,
+    "check": 10.0,
     "records": 2.0,
     "members": 5.0,
     "routes": 10.0,
-    "proofs": 60.0,
+    "egress": fitness.EVERY,
     "targets": 10.0,
     "notice": 5.0,
 }
-FAST = {**SLOW, "faults": 0.2, "records": 0.05, "members": 1.0, "proofs": 0.05}
+FAST = {**SLOW, "faults": 0.2, "check": 0.2, "records": 0.05, "members": 1.0, "egress": 0.05}
+FAILING = {**SLOW, "egress": fitness.AGAIN}
 
-SILENT = 0.3  # seconds without a heartbeat (one every 0.05) after which a peer is probed
 DEAD = 0.45  # and, not having answered, is taken for dead
 WATCH = 1.0  # after a stall
 SYNC = 30.0  # for copying the connections
 VACANT = 3.0  # who has the connections goes first, then the home node
 UNLISTED = 20.0  # an instance that AWS does not list may be too new to be listed
-STALE = 5.0  # a look may be this old
 MOVE = 4.0  # AWS needs so long to move an address
 PROVE = 10.0  # then forward without a proof: better than not at all
-DRAIN = 0.5
 OFFER = 3.0  # for the other to begin
 TAKE = 15.0  # and to finish
 BACK = 30.0  # ready for so long, the home node of a ring gets its gateway back
@@ -85,13 +91,11 @@ LIMIT = 300.0  # to be of use; the launch hook must wait longer
 HOOK = 120.0  # that long the launch hook may still be to come; after a reboot there is none
 REACH = 15.0  # a node whose last good look is older could not take anything
 
-ALIVE = ("pending", "running")
-CHECKED = "source/destination check"  # a fault
 
 Change = Optional[tuple[Role, str]]
 
 
-class IllegalTransitionError(Exception):
+class IllegalTransitionError(InvariantError):
     """A role that may not follow; the state is as it was."""
 
 
@@ -111,112 +115,81 @@ def step(state: State, seen: Seen, now: float) -> tuple[State, list[Action]]:
     """Take in one observation."""
     if seen.notice == "stop" and not state.leaving:
         state = state._replace(leaving=now)
+    state = fitness.note(state, seen, now)
     gates = {name: _next(state, _learn(gate, seen, now), seen, now) for name, gate in state.gates.items()}
-    state = State(state.config, gates, state.begun, state.leaving)
+    state = state._replace(gates=gates)
     return state, [action for action in _actions(state, seen, now) if action not in seen.busy]
 
 
 def speak(state: State, seen: Seen, now: float) -> Beat:
     """What to tell the peers."""
-    holds, ready, offers = {}, {}, {}
+    holds, ready, offers, ended = {}, {}, {}, {}
+    egress = fitness.own(seen, now)
     for name, gate in state.gates.items():
         if gate.record and gate.role in OURS:
             holds[name] = gate.record.association
+            if gate.taken and gate.ended:
+                ended[name] = gate.ended
         elif gate.role is CLAIMING:
             holds[name] = ""
-        able = now - seen.awake >= WATCH and gate.role is STANDBY
+        able = now - seen.awake >= WATCH and gate.role is STANDBY and egress >= 0
         if able and gate.record and now - gate.record.at < REACH:
             ready[name] = now - gate.since
-        if gate.role is HANDING and (
-            now - gate.since >= DRAIN or (name in seen.drained and _ending(name, seen))
-        ):
+        if gate.role is HANDING and _may_offer(state, gate, seen, now):
             offers[name] = gate.to
-    return Beat(seen.me, state.config.slot, now, holds, ready, offers, bool(seen.notice))
-
-
-def peers(gate: Gate, seen: Seen, now: float) -> list[Beat]:
-    """Who else could have the gateway and is heard, the best first: the one that stays, the youngest."""
-
-    def rank(beat: Beat) -> tuple[bool, str]:
-        known = seen.members.get(beat.instance)
-        return not beat.draining, known.launched if known else ""
-
-    places = (gate.config.home, gate.config.standby)
-    found = [b for b in seen.beats.values() if b.slot in places and now - b.at < SILENT]
-    return sorted(found, key=rank, reverse=True)
-
-
-def address(state: State, gate: Gate, seen: Seen) -> str:
-    """The private address that stands for the gateway on this node, empty when there is none."""
-    index = gate.config.places[state.config.slot]
-    return seen.addresses[index] if index < len(seen.addresses) else ""
-
-
-def rules(state: State, seen: Seen, now: float) -> Rules:
-    """What the kernel should know.
-
-    A gateway found here at the start is open. One that was taken opens after the proof: before AWS has moved the
-    address, the far end would see another one, and reset the connection. One that is handed over goes on with what
-    the other node knows, so that the gap begins when the address goes and not before.
-    """
-    opened, doubted, ending = set(), set(), set()
-    for name, gate in state.gates.items():
-        found = gate.role in (STARTING, TAKING) and not gate.taken and _mine(gate, seen)
-        if found or gate.role in (HOLDING, HANDING):
-            opened.add(name)
-        if doubtful(gate, seen, now):
-            doubted.add(name)
-        if gate.role is HANDING:
-            ending.add(name)
-    others = [m.address for m in seen.members.values() if m.instance != seen.me and m.state in ALIVE]
-    targets = frozenset(seen.targets.items())
-    return Rules(frozenset(opened), targets, frozenset(others), frozenset(doubted), frozenset(ending))
-
-
-def doubtful(gate: Gate, seen: Seen, now: float) -> bool:
-    """Whether another may be taking what we hold: we gave it away, a peer claims it, or fell silent a moment ago.
-
-    Without its address a node's packets leave with another one, and the far end answers them with resets.
-    """
-    name, places = gate.config.name, (gate.config.home, gate.config.standby)
-    return gate.role is HANDING or (
-        gate.role is HOLDING
-        and any(
-            b.holds.get(name) == "" if now - b.at < SILENT else now - b.at < STALE
-            for b in seen.beats.values()
-            if b.slot in places
-        )
-    )
+    return Beat(seen.me, state.config.slot, now, holds, ready, offers, bool(seen.notice), ended, egress)
 
 
 def proven(gate: Gate, seen: Seen) -> bool:
     """Whether the internet answered to the gateway's address since we have it."""
-    last = seen.proofs.get(gate.config.name)
-    return bool(last and gate.record and last.at >= gate.taken and last.address in ("", gate.record.public))
+    last = seen.egress.get(gate.config.name)
+    answered = last and last.ok and last.at >= gate.taken
+    return bool(answered and gate.record and last.address in ("", gate.record.public))  # type: ignore[union-attr]
 
 
 def moving(gate: Gate, seen: Seen, now: float) -> bool:
     """Whether the address may be landing here or leaving: connections through it die."""
     landing = gate.role is CLAIMING and bool(gate.record and not gate.record.association)
-    return landing or gate.role is TAKING or doubtful(gate, seen, now)
+    return landing or gate.role is TAKING or contested(gate, seen, now)
 
 
 def looks(state: State, seen: Seen, now: float) -> dict[str, float]:
     """Seconds between two looks at each fact."""
-    fast = any(
+    gates = state.gates.values()
+    if any(
         gate.role in (STARTING, CLAIMING, TAKING)
-        or SILENT < _silence(gate, seen, now) < STALE
-        or doubtful(gate, seen, now)
-        for gate in state.gates.values()
-    )
-    return FAST if fast else SLOW
+        or SILENT < silence(gate, seen, now) < STALE
+        or contested(gate, seen, now)
+        for gate in gates
+    ):
+        return FAST
+    unwell = any(beat.egress < 0 for gate in gates for beat in peers(gate, seen, now))
+    return FAILING if state.failed or unwell or any(gate.failed for gate in gates) else SLOW
 
 
 def _learn(gate: Gate, seen: Seen, now: float) -> Gate:
-    record, old = seen.records.get(gate.config.name), gate.record
-    if not record or record is old:
-        return gate
+    """Take in the newest record; what a peer says of itself can be newer than any poll."""
+    old = gate.record
+    for record in (seen.records.get(gate.config.name), _announced(gate, seen)):
+        if record and record is not old and not (old and record.at < old.at):
+            gate = _believe(gate, record, seen, now)
+    return gate
+
+
+def _announced(gate: Gate, seen: Seen) -> Optional[Record]:
+    """The record by the word of a peer that took the gateway when our association was over: ids never come back."""
+    old, name = gate.record, gate.config.name
+    if not old or gate.role not in OURS or not mine(gate, seen):
+        return None
+    for beat in others(gate, seen):
+        if beat.holds.get(name) and beat.ended.get(name) == old.association:
+            return Record(beat.holds[name], beat.instance, "", old.public, old.handover, max(beat.at, old.at))
+    return None
+
+
+def _believe(gate: Gate, record: Record, seen: Seen, now: float) -> Gate:
     # Old looks do not undo what we changed. An association that we ended cannot come back: no id is used again.
+    old = gate.record
     here = record.interface == seen.interface
     robbed = bool(gate.target) and record.association == gate.target
     recent = now < gate.changed + STALE
@@ -225,13 +198,15 @@ def _learn(gate: Gate, seen: Seen, now: float) -> Gate:
     elif (robbed and gate.role is CLAIMING) or (here and gate.role is HANDING):
         old_look = old is not None and not old.association and (recent or now < seen.awake + STALE)
     else:  # what was taken, not what was only found
-        old_look = (
-            recent and gate.taken > 0 and gate.role in (TAKING, HOLDING) and _mine(gate, seen) and not here
-        )
+        taken = recent and gate.taken > 0 and gate.role in (TAKING, HOLDING) and mine(gate, seen)
+        announced = bool(record.association) and not record.interface
+        old_look = taken and not here and not announced
     if old_look:
         return gate
-    same = old and old.association == record.association
-    return gate._replace(record=record, changed=gate.changed if same else now)
+    if old and old.association == record.association:
+        return gate._replace(record=record)
+    previous = old.association if old and old.association else gate.previous
+    return gate._replace(record=record, changed=now, previous=previous)
 
 
 def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
@@ -243,7 +218,7 @@ def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
     if gate.role in (SYNCING, TAKING) and old.role in (CLAIMING, *OURS):
         gate = gate._replace(nonce=nonce)  # a wish that outlives a change of owner is an old one
     if gate.role is CLAIMING:
-        return gate._replace(target=record.association)
+        return gate._replace(target=record.association, ended=record.association or gate.previous)
     if gate.role is HANDING:
         return gate._replace(to=change[1].split()[0])
     if old.role is HANDING:
@@ -252,29 +227,23 @@ def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
         return gate._replace(taken=old.since, why=gate.cause)
     # Who came too late for what nobody had did no harm, and may be needed at once.
     lost = old.role in (TAKING, HOLDING) or (old.role is CLAIMING and gate.target)
-    if lost and record.association not in ("", gate.target) and not _mine(gate, seen):
+    if lost and record.association not in ("", gate.target) and not mine(gate, seen):
         losses = gate.losses + 1 if now - gate.until < QUIET else 1
         return gate._replace(losses=losses, until=now + min(2.0**losses, LONGEST))
     return gate
-
-
-def _mine(gate: Gate, seen: Seen) -> bool:
-    return bool(gate.record and gate.record.interface == seen.interface)
 
 
 def _ending(name: str, seen: Seen) -> bool:
     return bool(seen.loaded and name in seen.loaded.ending)
 
 
-def _holder(gate: Gate, seen: Seen) -> Optional[Beat]:
-    """The last word of the holder by AWS's record."""
-    return seen.beats.get(gate.record.instance) if gate.record else None
-
-
-def _silence(gate: Gate, seen: Seen, now: float) -> float:
-    """Seconds since the holder was heard or could have been; 0 when it never was."""
-    beat = _holder(gate, seen)
-    return now - max(beat.at, seen.awake) if beat else 0.0
+def _may_offer(state: State, gate: Gate, seen: Seen, now: float) -> bool:
+    """Whether the other may take it: drained, nothing begins here, and nothing can leave with another address."""
+    name, loaded = gate.config.name, seen.loaded
+    waited = now - gate.since
+    drained = waited >= DRAIN or (name in seen.drained and _ending(name, seen))
+    waits = not shared(state, gate) or bool(loaded and name in loaded.held) or waited >= 2 * DRAIN
+    return drained and waits
 
 
 def _gone(gate: Gate, seen: Seen) -> str:
@@ -286,10 +255,16 @@ def _gone(gate: Gate, seen: Seen) -> str:
     return f"AWS lists no {instance}" if seen.listed >= gate.changed + UNLISTED else ""
 
 
+def problems(seen: Seen) -> tuple[str, ...]:
+    """What keeps this node from forwarding; not known is not wrong, unless it never was known."""
+    checked = {None: "source/destination check not known yet", True: "source/destination check is on"}
+    return (*seen.faults, *([checked[seen.checked]] if seen.checked in checked else []))
+
+
 def _trouble(state: State, seen: Seen) -> str:
     """Why this node could not forward, empty when it could."""
     whole = all(address(state, gate, seen) for gate in state.gates.values())
-    return ", ".join(seen.faults) or ("" if whole else "no secondary address")
+    return ", ".join(problems(seen)) or ("" if whole else "no secondary address")
 
 
 def _waiting(state: State, gate: Gate, seen: Seen, now: float) -> Change:
@@ -299,7 +274,7 @@ def _waiting(state: State, gate: Gate, seen: Seen, now: float) -> Change:
         return None if gate.role is STARTING else (STARTING, trouble)
     # Found here later than at the start, though nobody claimed it: an old look, unless later ones show it too.
     lasts = gate.record and gate.record.at >= gate.changed + STALE
-    if _mine(gate, seen) and (gate.role is STARTING or lasts):
+    if mine(gate, seen) and (gate.role is STARTING or lasts):
         return TAKING, "AWS says it is here"
     if gate.role is STARTING:
         return SYNCING, "able to forward"
@@ -318,7 +293,7 @@ def _complete(gate: Gate, seen: Seen, now: float) -> str:
     if waited >= SYNC:
         return "connections not copied in time"
     lone = (
-        _silence(gate, seen, now) >= WATCH
+        silence(gate, seen, now) >= WATCH
         or not gate.record
         or not gate.record.association
         or _gone(gate, seen)
@@ -328,46 +303,42 @@ def _complete(gate: Gate, seen: Seen, now: float) -> str:
 
 def _chance(state: State, gate: Gate, seen: Seen, now: float) -> str:
     """Why the gateway may be claimed; empty when it may not."""
-    record, holder, silence, name = (
-        gate.record,
-        _holder(gate, seen),
-        _silence(gate, seen, now),
-        gate.config.name,
-    )
+    record, name = gate.record, gate.config.name
+    last, quiet = holder(gate, seen), silence(gate, seen, now)
     if not record:
         return ""
-    if holder and holder.offers.get(name) == seen.me and silence < SILENT:
+    if last and last.offers.get(name) == seen.me and quiet < SILENT:
         return f"offered by {record.instance}"
     if now < max(seen.awake + WATCH, gate.until):
         return ""
     # Who has the connections goes first: these are here, or with whom has been ready for longer.
     copied, ready = name in seen.synced, now - gate.since
-    others = [] if copied else peers(gate, seen, now)
-    later = any(b.ready.get(name, 0.0) > ready + VACANT for b in others)
+    able = [] if copied else peers(gate, seen, now)
+    later = any(b.ready.get(name, 0.0) > ready + VACANT for b in able)
     if later and min(ready, now - gate.changed) < VACANT:
         return ""
-    if any(b.holds.get(name) == "" for b in others) and now - gate.changed < TAKE:
+    if any(b.holds.get(name) == "" for b in able) and now - gate.changed < TAKE:
         return ""  # it is being claimed, and AWS may be slow
     if not record.association:
         first = copied or state.config.slot == gate.config.home or now - gate.changed >= VACANT
         return "nobody has it" if first else ""
-    if holder and silence < DEAD:
+    if last and quiet < DEAD:
         return ""
-    if holder and holder.holds.get(name) == record.association:
-        return f"{record.instance} is silent for {silence:.2f} s"
+    if last and last.holds.get(name) == record.association:
+        return f"{record.instance} is silent for {quiet:.2f} s"
     return _gone(gate, seen)
 
 
 def _claiming(state: State, gate: Gate, seen: Seen, now: float) -> Change:
-    record, holder = gate.record, _holder(gate, seen)
+    record, last = gate.record, holder(gate, seen)
     if not record or not record.association:
         return None
-    if _mine(gate, seen):
+    if mine(gate, seen):
         return TAKING, gate.cause
     if record.association != gate.target:
         return STANDBY, f"{record.instance} was faster"
-    offered = holder and holder.offers.get(gate.config.name) == seen.me
-    if holder and holder.at > gate.since and not offered:
+    offered = last and last.offers.get(gate.config.name) == seen.me
+    if last and last.at > gate.since and not offered:
         return STANDBY, f"{record.instance} is back"
     trouble = "stalled" if now - seen.awake < WATCH and not offered else _trouble(state, seen)
     return (STANDBY, trouble) if trouble else None
@@ -376,7 +347,7 @@ def _claiming(state: State, gate: Gate, seen: Seen, now: float) -> Change:
 def _serving(state: State, gate: Gate, seen: Seen, now: float) -> Change:
     """TAKING, HOLDING and HANDING."""
     record, waited = gate.record, now - gate.since
-    if not record or _mine(gate, seen):
+    if not record or mine(gate, seen):
         return _KEEPING[gate.role](state, gate, seen, now)
     if record.association:
         return SYNCING, f"{record.instance} has it"
@@ -388,7 +359,7 @@ def _serving(state: State, gate: Gate, seen: Seen, now: float) -> Change:
 def _taking(state: State, gate: Gate, seen: Seen, now: float) -> Change:
     waited = now - gate.since
     # That something answers proves nothing before AWS has had time to move the address.
-    if proven(gate, seen) and (seen.proofs[gate.config.name].address or waited >= MOVE):
+    if proven(gate, seen) and (seen.egress[gate.config.name].address or waited >= MOVE):
         return HOLDING, f"{gate.cause}; NAT proven"
     return (HOLDING, f"{gate.cause}; NAT not proven") if waited >= PROVE else None
 
@@ -397,6 +368,7 @@ def _holding(state: State, gate: Gate, seen: Seen, now: float) -> Change:
     """To whom the gateway should go, and why."""
     slot, _, nonce = gate.record.handover.partition(":") if gate.record else ("", "", "")
     wished = nonce != gate.nonce and slot != state.config.slot
+    failing = fitness.failing(gate, seen)
     for beat in peers(gate, seen, now) if now >= gate.until else ():
         since = beat.ready.get(gate.config.name, -1.0)
         if since < 0 or beat.draining:
@@ -405,6 +377,8 @@ def _holding(state: State, gate: Gate, seen: Seen, now: float) -> Change:
             return HANDING, f"{beat.instance} by the operator's wish"
         if seen.notice:
             return HANDING, f"{beat.instance} because of {seen.notice}"
+        if failing and fitness.passes(beat, gate, seen) and fitness.may_hand_over(gate, now):
+            return HANDING, f"{beat.instance} because clients do not get out ({failing})"
         if (
             len(state.config.gateways) > 1
             and beat.slot == gate.config.home != state.config.slot
@@ -437,15 +411,17 @@ def _actions(state: State, seen: Seen, now: float) -> list[Action]:
     gates, wanted = state.gates.values(), rules(state, seen, now)
     actions: list[Action] = []
     # Not before it is known what is ours: until then the table of an agent before us stays, and forwards.
-    broken = any(fault != CHECKED for fault in seen.faults)
-    if (broken or wanted != seen.loaded) and all(gate.record for gate in gates):
+    if (seen.faults or wanted != seen.loaded) and all(gate.record for gate in gates):
         actions.append(Prepare(wanted))
-    if CHECKED in seen.faults:
+    if seen.checked:
         actions.append(Uncheck())
     for gate in gates:
         actions += _asks(gate, gate.record, seen, now) if gate.record else []
+    why = fitness.useless(state, seen, now) if now >= seen.replaced and not state.leaving else ""
+    if why:
+        actions.append(Replace(why))
     if seen.hook != "answered" and (seen.hook != "none" or now - state.begun < HOOK):
-        settled = all(_settled(gate, seen) for gate in gates)
+        settled = all(_settled(gate, seen) for gate in gates) and state.passed > 0
         if settled or now - seen.awake >= LIMIT:  # a jump of the clock is no time
             actions.append(Complete("CONTINUE" if settled else "ABANDON"))
     if state.leaving:
@@ -457,7 +433,7 @@ def _actions(state: State, seen: Seen, now: float) -> list[Action]:
 
 def _asks(gate: Gate, record: Record, seen: Seen, now: float) -> list[Action]:
     name, role = gate.config.name, gate.role
-    if role is STANDBY and SILENT <= _silence(gate, seen, now) < WATCH:
+    if role is STANDBY and SILENT <= silence(gate, seen, now) < WATCH:
         return [Probe(record.instance)]
     if role is HANDING and name not in seen.drained and _ending(name, seen):
         return [Drain(name)]
@@ -470,12 +446,14 @@ def _asks(gate: Gate, record: Record, seen: Seen, now: float) -> list[Action]:
     if role is CLAIMING:
         # Who ended the association leads the routes here at the same time: each call may take AWS seconds.
         return [Take(name), *(points if gate.target else [])]
-    return points if _mine(gate, seen) else []
+    return points if mine(gate, seen) else []
 
 
 def _astray(gate: Gate, table: str, seen: Seen) -> bool:
     """Whether a table has to be led here: all for a claim; later one that went elsewhere, if the address did not."""
     route, claimed = seen.routes.get(table), gate.since if gate.role is CLAIMING else gate.taken
+    if (not route or route.foreign) and not proven(gate, seen):
+        return False  # it may lead to what works
     if not route or not gate.record:
         return claimed > 0
     return route.at < claimed or (not route.here and gate.record.at >= route.at)

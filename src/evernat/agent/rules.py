@@ -7,6 +7,9 @@ begin. The table is always loaded whole, since that empties the flowtable, which
 While another node may have the address, resets from outside go unheard: they answer packets that left here with
 another address. The connection itself goes on elsewhere; a true reset comes again with the next packet. They are
 dropped before conntrack sees them, or the copy of the connection would be closed too.
+
+`alive` is a dead man's switch: its one element times out unless a datagram to RENEW, which only root can send, renews
+it. When it is gone the clients of guarded gateways are not let out, and resets from outside go unheard.
 """
 
 from __future__ import annotations
@@ -23,6 +26,11 @@ table ip evernat
 delete table ip evernat
 table ip evernat {
   %(flowtable)s
+  set alive { type ether_type; flags timeout, dynamic; elements = { ip timeout %(lasting)s }; }
+  chain renew {
+    type filter hook output priority filter;
+    oifname "lo" ip daddr %(renew)s udp dport %(port)s meta skuid 0 %(update)s drop
+  }
   chain early {
     type filter hook prerouting priority raw;
     %(unheard)s
@@ -55,6 +63,10 @@ table ip evernat {
 }
 """
 
+LASTING = "200ms"  # four heartbeats; less than what makes a peer call this node dead
+UPDATE = "update @alive { meta protocol timeout " + LASTING + " }"
+DEAD = "meta protocol != @alive"  # every packet of this table is of the same protocol, so this asks for the element
+
 FLOWTABLE = 'flowtable fast { hook ingress priority filter; devices = { "%s" }; }'
 BOTH = "{ tcp, udp }"
 # No doubled braces here, as an f-string would have them: a parameter of SSM takes none (`bundle.beside`).
@@ -80,10 +92,14 @@ def table(
             snat.append(check.translated(contract.client(n), addresses[g.name]))
         source = f"ip saddr {_set(g.clients)}"
         clients.append(f"{source} accept")
-        if addresses[g.name] and (g.name in rules.doubted or g.name not in rules.open):
+        if addresses[g.name] and (g.name in rules.contested or g.name not in rules.open):
             unheard.append(f"ip daddr {addresses[g.name]} tcp flags rst drop")
-        if g.name not in rules.open:
+        if addresses[g.name] and g.name in rules.guarded:
+            unheard.append(f"ip daddr {addresses[g.name]} {DEAD} tcp flags rst drop")
+            closed.append(f"{source} {DEAD} drop")
+        if g.name not in rules.open or g.name in rules.held:
             closed.append(f"{source} drop")
+        if g.name not in rules.open:
             continue
         snat.append(f"{source} snat to {addresses[g.name]}")
         opened.append(f"{source} meta l4proto tcp ct state invalid reject with tcp reset")
@@ -122,6 +138,10 @@ def table(
     snat.append(check.translated(contract.OWN, primary))
     fast = flowtable and link
     return TABLE % {
+        "renew": contract.RENEW,
+        "port": port,
+        "lasting": LASTING,
+        "update": UPDATE,
         **{name: "\n    ".join(lines) for name, lines in texts.items()},
         "flowtable": FLOWTABLE % link if fast else "",
         "offload": f"ct state established meta l4proto {BOTH} flow add @fast" if fast else "",

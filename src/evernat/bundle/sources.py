@@ -21,7 +21,7 @@ Cut = tuple[int, int, str]
 ONLY = {
     "eni": {
         *("decide.py", "model.py", "report.py", "routing.py", "ruleset.py", "run.py"),
-        *("effects/ec2.py", "effects/link.py"),
+        *("effects/ec2.py", "effects/link.py", "effects/probe.py"),
     },
     "address": {
         *(
@@ -68,7 +68,9 @@ def beside_sources() -> dict[str, str]:
 
 
 def _paths() -> set[str]:
-    return {path for path, _ in _walk(files("evernat.agent"), "")}
+    return {path for path, _ in _walk(files("evernat.agent"), "")} - {
+        "kernel/firewall.py"
+    }  # nobody imports it yet
 
 
 def _stripped(wanted: Set[str]) -> dict[str, str]:

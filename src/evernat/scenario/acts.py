@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from evernat.agent import elect
 from evernat.agent.cluster_model import (
     Action,
     Complete,
@@ -15,14 +14,16 @@ from evernat.agent.cluster_model import (
     Prepare,
     Probe,
     Release,
+    Replace,
     Route,
     Take,
     Uncheck,
 )
+from evernat.agent.machine import fitness, view
 from evernat.scenario.air import DELAY
 from evernat.scenario.cloud import BUSY, Association, Refused, Unanswered
 from evernat.scenario.looks import TRIES, doubt
-from evernat.scenario.reads import keep
+from evernat.scenario.reads import record, take
 
 if TYPE_CHECKING:
     from evernat.scenario.node import Node
@@ -30,8 +31,14 @@ if TYPE_CHECKING:
 DRAIN = 0.02
 """Seconds until the standby has the last change."""
 
+LOAD = 0.02
+"""Seconds the kernel's rules take to be loaded."""
+
 AGAIN = 0.5
 """Seconds until what failed may be tried again."""
+
+ONCE = 900.0
+"""Seconds between two replacements in a stack."""
 
 STOP_LIMIT = 20.0
 """Seconds systemd gives the agent to leave."""
@@ -111,15 +118,26 @@ def _probe(node: Node, action: Probe) -> None:
 
 
 def _prepare(node: Node, action: Prepare) -> None:
-    """Load the rules."""
-    if node.kernel is None:
-        node.world.stir("faults", "proofs")
-    if node.world.watcher:
-        node.world.watcher.loaded(node.world, node, action.rules)
-    node.kernel = action.rules
-    node.seen = node.seen._replace(loaded=action.rules)
-    node.forget("faults")
-    node.wake()
+    """Load the rules; that takes a moment, and one program after the other does it."""
+    world, process = node.world, node.process
+    _busy(node, action, True)
+
+    def load() -> None:
+        if not node.powered:
+            return
+        if node.kernel is None:
+            world.stir("faults", "egress")
+        if world.watcher:
+            world.watcher.loaded(world, node, action.rules)
+        node.load(action.rules)
+        if node.process == process:
+            _busy(node, action, False)
+            node.seen = node.seen._replace(loaded=action.rules)
+            node.forget("faults")
+            node.wake()
+
+    node.loading = max(node.loading, world.now) + world.jitter(LOAD)
+    world.later(node.loading - world.now, load)
 
 
 def _uncheck(node: Node, action: Uncheck) -> None:
@@ -127,9 +145,10 @@ def _uncheck(node: Node, action: Uncheck) -> None:
         node.checked = False
 
     def done(_: Any) -> None:
-        node.world.stir("faults")
+        node.world.stir("check")
         node.unchecked = True
-        node.forget("faults")
+        node.seen = node.seen._replace(checked=False)
+        node.forget("check")
 
     Write(node, action, effect, done, call="check").begin()
 
@@ -143,7 +162,7 @@ def _release(node: Node, action: Release) -> None:
 
     def done(_: Any) -> None:
         node.ended[action.association] = node.world.now
-        keep(node, action.gateway, None, node.local)
+        take(node, record(node, action.gateway, None, node.local), node.local)
         doubt(node, "records")
 
     Write(node, action, effect, done, f"release {action.gateway} ({action.association})").begin()
@@ -152,7 +171,7 @@ def _release(node: Node, action: Release) -> None:
 def _take(node: Node, action: Take) -> None:
     world = node.world
     assert node.state is not None
-    index = node.addresses.index(elect.address(node.state, node.state.gates[action.gateway], node.seen))
+    index = node.addresses.index(view.address(node.state, node.state.gates[action.gateway], node.seen))
 
     def effect(now: float) -> Any:
         result = world.cloud.associate(action.gateway, node.interface, index, now)
@@ -161,7 +180,8 @@ def _take(node: Node, action: Take) -> None:
         return result
 
     def done(association: str) -> None:
-        keep(node, action.gateway, Association(association, node.interface, node.id, index), node.local)
+        made = Association(association, node.interface, node.id, index)
+        take(node, record(node, action.gateway, made, node.local), node.local)
         doubt(node, "records")
 
     Write(node, action, effect, done, f"take {action.gateway}").begin()
@@ -174,6 +194,8 @@ def _point(node: Node, action: Point) -> None:
         before = world.cloud.routes[action.table].now
         result = world.cloud.replace_route(action.table, node.interface, now)
         if result is None and before != node.interface:
+            if world.watcher:
+                world.watcher.routed(world, node, action.table, before)
             world.say(f"aws {action.table} leads to {node.id}")
         return result
 
@@ -198,6 +220,26 @@ def _drain(node: Node, action: Drain) -> None:
             node.wake()
 
     world.later(DRAIN, done)
+
+
+def _replace(node: Node, action: Replace) -> None:
+    """SetInstanceHealth, at most once in ONCE seconds for the whole stack: a parameter remembers the last time."""
+    world = node.world
+
+    def effect(now: float) -> Any:
+        if now - world.replaced < ONCE:
+            return None
+        world.replaced = now
+        world.say(f"aws {node.id} is unhealthy")
+        if world.watcher:
+            world.watcher.replaces(world, node)
+        world.later(world.settings.heal, world.retire, node, True)
+        return None
+
+    def done(_: Any) -> None:
+        node.seen = node.seen._replace(replaced=node.local + fitness.USELESS)
+
+    Write(node, action, effect, done, f"replace me ({action.cause})").begin()
 
 
 def _complete(node: Node, action: Complete) -> None:
@@ -226,6 +268,7 @@ ACTS: dict[type, Callable[[Node, Any], None]] = {
     Take: _take,
     Point: _point,
     Drain: _drain,
+    Replace: _replace,
     Complete: _complete,
     Leave: _leave,
 }

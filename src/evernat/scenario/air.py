@@ -6,8 +6,8 @@ arrived is worked out when somebody looks, or just before something changes.
 
 from __future__ import annotations
 
-from evernat.agent import elect
 from evernat.agent.cluster_model import Beat
+from evernat.agent.machine import fitness, view
 
 PERIOD = 0.05
 DELAY = 0.0005
@@ -70,7 +70,7 @@ class Ear:
 
     def next(self, now: float) -> float:
         """When the next beat arrives that is news: what it says is, or that there is one. Else never."""
-        told = self.content is self.saying and (not self.loss or now - self.heard < elect.SILENT - PERIOD)
+        told = self.content is self.saying and (not self.loss or now - self.heard < view.SILENT - PERIOD)
         if told or not (self.up and self.beats):
             return float("inf")
         number = self.last + 1
@@ -79,13 +79,16 @@ class Ear:
         return number * PERIOD + self.phase + DELAY + 1e-6
 
     def beat(self) -> Beat | None:
-        """The last heartbeat. Who was ready is so for longer now."""
+        """The last heartbeat. Who was ready is so for longer now, who got out has checked it again."""
         if not self.content:
             return None
-        (instance, slot, _, holds, ready, offers, draining), said = self.content
+        spoken, said = self.content
+        ready, egress = spoken.ready, spoken.egress
         if ready:
             ready = {name: seconds + self.heard - said for name, seconds in ready.items()}
-        return Beat(instance, slot, self.heard_at, holds, ready, offers, draining)
+        if egress >= 0:  # it goes on to check, and the check to pass
+            egress = (egress + self.heard - said) % fitness.EVERY
+        return spoken._replace(at=self.heard_at, ready=ready, egress=egress)
 
     def listen(self, now: float) -> None:
         """Work out what has arrived by now, if nothing changed since the last time."""

@@ -21,6 +21,10 @@ HANG = 60.0
 """The same, when the answer begins to come, and does not end."""
 
 
+FOREIGN = "nat-1"
+"""Somebody else's NAT, where a route may lead at first; it works."""
+
+
 class History(Generic[T]):
     """One value, and what it was before."""
 
@@ -82,15 +86,19 @@ class Cloud:
     """AWS's record.
 
     `cut` is told which instances lose their connections, `stir` that looks of some names are about to show another
-    thing, and who will lose its connections by that.
+    thing, and who will lose its connections by that. `led` is where the tables lead at first.
     """
 
     def __init__(
-        self, layout: Layout, cut: Callable[[str], None], stir: Callable[..., None] = lambda *_, cut="": None
+        self,
+        layout: Layout,
+        cut: Callable[[str], None],
+        stir: Callable[..., None] = lambda *_, cut="": None,
+        led: str = "",
     ):
         names = [gateway.name for gateway in layout.gateways]
         self.owners: dict[str, History[Association | None]] = {name: History(None) for name in names}
-        self.routes = {table: History("") for gateway in layout.gateways for table in gateway.tables}
+        self.routes = {table: History(led) for gateway in layout.gateways for table in gateway.tables}
         self.wishes = {name: History("") for name in names}
         self.instances: dict[str, History[Instance]] = {}
         self.cut, self.stir = cut, stir
@@ -109,7 +117,7 @@ class Cloud:
     def change(self, instance: str, state: str, now: float) -> None:
         """Another state. A terminated instance loses its Elastic IP; routes to it stay, and lead nowhere."""
         record = self.instances[instance]
-        self.stir("members", "records", "proofs")
+        self.stir("members", "records", "egress")
         record.set(record.now._replace(state=state), now)
         if state == "terminated":
             for history in self.owners.values():
@@ -137,7 +145,7 @@ class Cloud:
         instance = "i-" + interface.removeprefix("eni-")
         self.associations += 1
         made = Association(f"eipassoc-{self.associations}", interface, instance, place)
-        self.stir("records", "proofs", cut="" if place else instance)
+        self.stir("records", "egress", cut="" if place else instance)
         self.owners[gateway].set(made, now)
         self.moves += 1
         if place == 0:
@@ -149,7 +157,7 @@ class Cloud:
         for history in self.owners.values():
             if history.now and history.now.id == association:
                 old = history.now
-                self.stir("records", "proofs", cut="" if old.place else old.instance)
+                self.stir("records", "egress", cut="" if old.place else old.instance)
                 history.set(None, now)
                 self.moves += 1
                 if old.place == 0:

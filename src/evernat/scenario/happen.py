@@ -12,6 +12,9 @@ from evernat.scenario.world import World
 SPOT = 12.0
 """Seconds from an interruption notice to the end of the instance; AWS gives two minutes."""
 
+HEARD = 0.8
+"""Share of the kernel's notifications that reach the agent."""
+
 SHUTDOWN = 3.0
 """Seconds a node that AWS terminates has to stop its units."""
 
@@ -29,7 +32,10 @@ def happen(world: World, event: Event) -> None:
     DO[event.what](world, *event.words)
 
 
-STIRRING = ("jump", "api-off", "api-on", "fail", "slow", "stale", "failover", "wipe", "mend-all")
+STIRRING = (
+    *("jump", "api-off", "api-on", "fail", "slow", "stale", "failover", "wipe", "mend-all"),
+    *("block", "unblock", "offline", "online", "blackout", "light"),
+)
 """Events that change what looks show, or how long they take. What AWS does tells of itself."""
 
 
@@ -144,12 +150,41 @@ def _mend_all(world: World) -> None:
     for ear, speaker in list(world.paths):
         world.path(ear, speaker, True, 0.0)
     for node in world.nodes.values():
-        node.api, node.faults = True, []
+        node.api, node.faults, node.blocked, node.offline = True, [], False, False
     world.slow = world.cloud.stale = 0.0
+    world.dark = False
 
 
 def _wipe(world: World, node: Node) -> None:
+    """The kernel tells whoever listens; if that is lost, polling finds it."""
     node.kernel, node.wiped = None, world.now
+    if world.random.random() < HEARD:
+        node.notified("faults", "egress")
+
+
+def _blocked(blocked: bool) -> Callable[[World, Node], None]:
+    def act(world: World, node: Node) -> None:
+        node.blocked = blocked
+        if world.random.random() < HEARD:
+            node.notified("egress")
+
+    return act
+
+
+def _offline(offline: bool) -> Callable[[World, Node], None]:
+    def act(world: World, node: Node) -> None:
+        world.online()
+        node.offline = offline
+
+    return act
+
+
+def _dark(dark: bool) -> Callable[[World], None]:
+    def act(world: World) -> None:
+        world.online()
+        world.dark = dark
+
+    return act
 
 
 def _end(_: World) -> None:
@@ -177,6 +212,12 @@ DO: dict[str, Callable[..., None]] = {
     "failover": _failover,
     "lag": _lag,
     "wipe": _node(_wipe),
+    "block": _node(_blocked(True)),
+    "unblock": _node(_blocked(False)),
+    "offline": _node(_offline(True)),
+    "online": _node(_offline(False)),
+    "blackout": _dark(True),
+    "light": _dark(False),
     "mend-all": _mend_all,
     "end": _end,
 }

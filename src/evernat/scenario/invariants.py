@@ -9,6 +9,9 @@
 7 transitions  roles change only along the table
 8 packets      what leaves a node has the gateway's address, or its connection outlives the answer; what is handed over
                is what the other one knows
+9 changes      a gateway whose holder's check fails and whose standby's passes changes hands
+10 replaced    a node is replaced only while some node reaches the internet
+11 proof       a route to what works elsewhere is taken only by who gets out
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ from typing import TYPE_CHECKING
 
 from evernat.agent import elect
 from evernat.agent.cluster_model import Action, Beat, Gate, Release, Role, Rules, State, Take
-from evernat.scenario.cloud import Association
+from evernat.agent.machine import fitness, packets, view
+from evernat.scenario.air import Ear
+from evernat.scenario.cloud import FOREIGN, Association
+from evernat.scenario.reads import way_out
 
 if TYPE_CHECKING:
     from evernat.scenario.node import Node
@@ -43,8 +49,11 @@ REMEMBERED = 4.5
 DRAINED = 1.0
 """Seconds in which all has to have gone well for what is handed over to have been drained."""
 
-LOOKED = 10.5
+LOOKED = 5.5
 """Seconds after which a node must have noticed that somebody flushed its rules."""
+
+CHANGED = 15.0
+"""Seconds in which a gateway whose holder's check fails must be with a standby whose check passes."""
 
 CALM = 1.0
 """Seconds a stack has to stand still to be called settled."""
@@ -74,6 +83,10 @@ class Watcher:
         self.lost: dict[
             tuple[str, int, str], tuple[int, float]
         ] = {}  # how often in short order, and when it may claim again
+        self.failing: dict[
+            tuple[str, str], float
+        ] = {}  # (gateway, holder) -> since when another should have it
+        self.proven: set[tuple[str, str]] = set()  # (node, gateway): its clients got out there
         self.moves: dict[str, int] = {}
         self.owners: dict[str, str] = {}
 
@@ -86,6 +99,9 @@ class Watcher:
                 self._transition(world, node, was, gate)
                 self._backoff(world, node, was, gate)
             self._twice(world, node, name, was.role)
+            self._fails(world, node, name, gate)
+            if gate.passed:
+                self.proven.add((node.id, name))
             self._forwards(world, node, gate)
         for action in actions:
             if isinstance(action, (Release, Take)):
@@ -205,7 +221,7 @@ class Watcher:
             if owner is None or owner.instance != node.id:
                 if not recent and node.api:
                     raise BrokenError("8 packets", f"{node.slot} opens {name}, which it has not got")
-            elif node.addresses[owner.place] != elect.address(node.state, gate, node.seen):
+            elif node.addresses[owner.place] != view.address(node.state, gate, node.seen):
                 raise BrokenError("8 packets", f"{node.slot} translates to another address than {name}'s")
 
     def offered(self, world: World, node: Node, beat: Beat) -> None:
@@ -220,12 +236,67 @@ class Watcher:
             if calm and follows and name not in node.seen.drained:
                 raise BrokenError("8 packets", f"{node.slot} offers {name}, and did not drain it")
 
+    def renewed(self, world: World, node: Node) -> None:
+        """A node lets guarded packets out again: they must have the gateway's address."""
+        assert node.state is not None
+        for name in node.kernel.open - node.kernel.held if node.kernel else ():
+            gate, history = node.state.gates[name], world.cloud.owners[name]
+            elsewhere = history.now is not None and history.now.instance != node.id
+            young = world.now - max(history.times[-1], world.shaken) < NOTICED
+            blind = world.cloud.stale or world.slow or young
+            if elsewhere and view.shared(node.state, gate) and not blind:
+                raise BrokenError("8 packets", f"{node.slot} lets out clients of {name} with another address")
+
+    def replaces(self, world: World, node: Node) -> None:
+        """A node had itself replaced."""
+        if world.now - world.online() > fitness.RECENT + NOTICED:
+            raise BrokenError(
+                "10 replaced", f"{node.slot} has itself replaced, and nobody reaches the internet"
+            )
+
+    def routed(self, world: World, node: Node, table: str, before: str) -> None:
+        """A node had a default route point to it."""
+        if before != FOREIGN:
+            return
+        name = next(g.name for g in world.layout.gateways if table in g.tables)
+        proven = (node.id, name) in self.proven or fitness.passed(node.seen, name)
+        if not proven:
+            raise BrokenError("11 proof", f"{node.slot} takes {table} from a working NAT without a proof")
+
+    def _fails(self, world: World, node: Node, name: str, gate: Gate) -> None:
+        """The holder's clients do not get out, and those of a standby that both hear would."""
+        key = (name, node.id)
+        able = [
+            other
+            for other in world.nodes.values()
+            if other is not node and self._could(world, node, other, name)
+        ]
+        helpless = gate.until > node.local or not fitness.may_hand_over(gate, node.local)
+        steady = world.now - max(world.shaken, node.watching) > CALM and not (world.slow or world.cloud.stale)
+        if gate.role is not Role.HOLDING or not way_out(node) or not able or helpless or not steady:
+            self.failing.pop(key, None)
+            return
+        since = self.failing.setdefault(key, world.now)
+        if world.now - since > CHANGED:
+            raise BrokenError(
+                "9 changes", f"{node.slot} keeps {name} for {world.now - since:.1f} s, and no client gets out"
+            )
+
+    def _could(self, world: World, node: Node, other: Node, name: str) -> bool:
+        """Whether another node could take the gateway at once, and its clients would get out."""
+        fit = other.role(name) is Role.STANDBY and other.speaks and other.api and not other.notice
+        heard = world.talk(node, other) and not node.ears[other.id].loss and not other.ears[node.id].loss
+        return fit and heard and not other.faults and not way_out(other)
+
     def _left(self, world: World, name: str, owner: Association | None) -> None:
         """An address leaves a node that forwards: resets from outside answer what leaves with another one now."""
         node = world.nodes.get(owner.instance) if owner else None
-        if not node or not node.speaks or node.kernel is None or name not in node.kernel.open:
+        if not node or node.kernel is None or name not in node.kernel.open:
             return
         begun = world.now - NOTICED
+        self._leaks(world, node, name, begun)
+        if not node.speaks:
+            return
         doubtful = node.role(name) is Role.HANDING
         if node.role(name) is Role.HOLDING:
             for ear in node.ears.values():
@@ -235,8 +306,41 @@ class Watcher:
         changed = max(
             node.watching, world.shaken, node.state.gates[name].since - node.offset if node.state else 0.0
         )
-        if doubtful and changed < begun and name not in node.kernel.doubted:
+        if doubtful and changed < begun and name not in node.kernel.contested:
             raise BrokenError("8 packets", f"{name} leaves {node.id}, which lets resets pass")
+
+    def _leaks(self, world: World, node: Node, name: str, begun: float) -> None:
+        """A shared address leaves a node whose kernel lets clients out: with which address?
+
+        That is right only for who could not know: hearing the one that takes it until a moment ago.
+        """
+        index = next(g.places for g in world.layout.gateways if g.name == name)[node.slot]
+        if index or not node.passes(name):
+            return
+        state = node.state
+        if not state or world.shaken > begun or node.watching > begun:
+            return
+        takers = [o for o in world.nodes.values() if o is not node and o.role(name) is Role.CLAIMING]
+        knew = [o for o in takers if o.id in node.ears and node.ears[o.id].content is not None]
+        if not node.running or world.now < node.stalled:
+            knew = [o for o in knew if node.quiet.get(o.id, packets.GUARD) < packets.GUARD - NOTICED]
+        else:
+            knew = [
+                o
+                for o in knew
+                if self._noticed(node.ears[o.id], name, begun) and state.gates[name].role in HOLDS
+            ]
+        if knew:
+            raise BrokenError(
+                "8 packets", f"{name} leaves {node.id}, which lets clients out with another address"
+            )
+
+    @staticmethod
+    def _noticed(ear: Ear, name: str, begun: float) -> bool:
+        """Whether a node must have taken note that the other one claims, or fell silent, by then."""
+        claims = ear.content is not None and ear.content[0].holds.get(name) == "" and ear.learned < begun
+        quiet = begun - ear.heard
+        return bool(claims) or view.SILENT < quiet < packets.CONFIRM - NOTICED
 
     def answered(self, world: World, node: Node, result: str) -> None:
         """A node answered its launch hook."""

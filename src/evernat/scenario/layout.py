@@ -24,14 +24,16 @@ class Layout(NamedTuple):
 
     @staticmethod
     @cache
-    def of(topology: str) -> Layout:
-        """By the topology's name: single, pair, ring2 or ring (three zones)."""
+    def of(topology: str, address: str = "shared") -> Layout:
+        """By the topology's name: single, pair, ring2 or ring (three zones); and where its Elastic IPs sit."""
+        first = 0 if address == "shared" else 1
         if topology == "single":
-            return Layout(("a",), (_gateway("main", "a", "", {"a": 0}, ("rtb-1", "rtb-2")),))
+            return Layout(("a",), (_gateway("main", "a", "", {"a": first}, ("rtb-1", "rtb-2")),))
         if topology == "pair":
-            return Layout(("a", "b"), (_gateway("main", "a", "b", {"a": 0, "b": 0}, ("rtb-1", "rtb-2")),))
+            places = {"a": first, "b": first}
+            return Layout(("a", "b"), (_gateway("main", "a", "b", places, ("rtb-1", "rtb-2")),))
         slots = ("a", "b") if topology == "ring2" else ("a", "b", "c")
-        return Layout(slots, tuple(_ring(slots, number) for number in range(len(slots))))
+        return Layout(slots, tuple(_ring(slots, number, first) for number in range(len(slots))))
 
     def config(self, slot: str) -> Config:
         """The settings of a node in that slot."""
@@ -49,6 +51,6 @@ def _gateway(name: str, home: str, standby: str, index: dict[str, int], tables: 
     return Gateway(name, f"eipalloc-{name}", home, standby, index, tables, CLIENTS)
 
 
-def _ring(slots: tuple[str, ...], number: int) -> Gateway:
+def _ring(slots: tuple[str, ...], number: int, first: int) -> Gateway:
     home, standby = slots[number], slots[(number + 1) % len(slots)]
-    return _gateway(f"main-{home}", home, standby, {home: 0, standby: 1}, (f"rtb-{home}",))
+    return _gateway(f"main-{home}", home, standby, {home: first, standby: first + 1}, (f"rtb-{home}",))

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evernat.agent import elect
-from evernat.agent.cluster_model import Beat, Record, Role, Seen, State
+from evernat.agent.cluster_model import OWN, Beat, Gate, Record, Role, Seen, State
+from evernat.agent.machine import fitness, packets, view
+from evernat.agent.values import Egress
 from evernat.scenario.air import PERIOD
 from evernat.scenario.cloud import DENIED, Refused, Unanswered
-from evernat.scenario.reads import READS, TAKE_IN
+from evernat.scenario.reads import READS, take
 
 if TYPE_CHECKING:
     from evernat.scenario.node import Node
@@ -22,7 +24,7 @@ FOREVER = 1e6
 RENEWED = 2.0
 """A record may be so much older than the last look at it: a while is what matters, not a moment."""
 
-FACTS = ("records", "members", "routes", "proofs", "faults", "notice")
+FACTS = ("records", "members", "routes", "egress", "faults", "check", "notice")
 """What nodes look at here; no gateway forwards to a dynamic target."""
 
 WAITS = {
@@ -36,18 +38,24 @@ WAITS = {
     "claiming": "",
     "taking": "MOVE PROVE",
     "holding": "",
-    "handing": "DRAIN OFFER",
+    "handing": "DRAIN TWICE OFFER",
     "astray": "WATCH TAKE",
     "vacant": "VACANT",
     "ended": "STALE",
     "until": "NOTHING",
     "record": "REACH",
-    "beat": "SILENT DEAD WATCH STALE",
+    "beat": "SILENT DEAD WATCH STALE GUARD",
+    "failed": "USELESS LONG_USELESS",
+    "resting": "NOTHING",
     "heard": "NOTHING",
     "ready": "BACK",
     "copying": "NOTHING",
 }
-"""What the agent waits for: that one of its limits has passed since a moment. By the names in `elect`."""
+"""What the agent waits for: that one of its limits has passed since a moment. By the names in its modules."""
+
+NOTHING = 0.0
+TWICE = 2 * packets.DRAIN
+LONG_USELESS = 10 * fitness.USELESS
 
 SYNC = 0.15
 """Seconds a full copy of the flows takes."""
@@ -70,10 +78,8 @@ TRIES = 4
 
 def limits() -> dict[str, tuple[float, ...]]:
     """WAITS in seconds, ascending."""
-    return {
-        kind: tuple(sorted(getattr(elect, name, 0.0) for name in names.split()))
-        for kind, names in WAITS.items()
-    }
+    known = {**globals(), **vars(view), **vars(packets), **vars(fitness), **vars(elect)}
+    return {kind: tuple(sorted(known[name] for name in names.split())) for kind, names in WAITS.items()}
 
 
 def look(node: Node) -> None:
@@ -85,9 +91,9 @@ def look(node: Node) -> None:
         beat = ear.beat()
         if beat:
             beats[speaker] = beat
-    shown = "records" in node.idle and node.shown.get("records", 0.0) > changed(node, "records")
-    records = _renewed(node) if shown else node.seen.records
-    node.seen = node.seen._replace(beats=beats, records=records, synced=_synced(node))
+    records = _renewed(node) if _stands(node, "records") else node.seen.records
+    egress = _checked_again(node) if _stands(node, "egress") else node.seen.egress
+    node.seen = node.seen._replace(beats=beats, records=records, egress=egress, synced=_synced(node))
 
 
 def ask(node: Node) -> None:
@@ -119,6 +125,11 @@ def rest(node: Node) -> float:
     """Seconds in which no round can decide anything new, if nothing comes in."""
     world, state, seen, local = node.world, node.state, node.seen, node.local
     assert state is not None
+    if any(
+        packets.holds_back(state, gate, seen, local) or _awaits_check(gate, seen)
+        for gate in state.gates.values()
+    ):
+        return TURN  # until a record confirms that nobody else has it, or a peer's next check passes
     limits, shortest = world.limits, FOREVER
     for kind, moment in _moments(node, state, seen):
         age = local - moment
@@ -130,10 +141,18 @@ def rest(node: Node) -> float:
     return shortest + world.random.random() * TURN
 
 
+def _awaits_check(gate: Gate, seen: Seen) -> bool:
+    """Whether clients do not get out here, and a peer would take the gateway if its next check passes."""
+    pending = (b.egress >= 0 and not fitness.passes(b, gate, seen) for b in view.others(gate, seen))
+    return gate.failed > 0 and any(pending)
+
+
 def _moments(node: Node, state: State, seen: Seen) -> list[tuple[str, float]]:
     """Since when the agent waits, and for what."""
     now, offset = node.world.now, node.offset
     limits, found = node.world.limits, [("awake", seen.awake)]
+    if state.failed:
+        found += (("failed", state.outdone or state.failed), ("resting", seen.replaced))
     if seen.hook != "answered":
         found += (("begun", state.begun), ("hook", seen.awake))
     if state.leaving:
@@ -144,6 +163,12 @@ def _moments(node: Node, state: State, seen: Seen) -> list[tuple[str, float]]:
         role, record = gate.role, gate.record
         if limits[role.value]:
             found.append((role.value, gate.since))
+        if gate.failed:
+            found += (
+                ("failed", state.outdone or gate.failed),
+                ("failed", gate.since),
+                ("resting", seen.replaced),
+            )
         if gate.until > node.local:
             found.append(("until", gate.until))
         if role is Role.SYNCING:
@@ -178,7 +203,8 @@ def _foreseen(node: Node, name: str) -> bool:
 
 def _fails(node: Node, name: str) -> bool:
     """Whether the next look will get no answer."""
-    return not node.api or bool(node.faults and any(call == name for call, _ in node.faults))
+    cut = not node.api and name not in ("egress", "faults", "notice")
+    return cut or bool(node.faults and any(call == name for call, _ in node.faults))
 
 
 def changed(node: Node, name: str) -> float:
@@ -220,6 +246,22 @@ def _renewed(node: Node) -> dict[str, Record]:
     }
 
 
+def _checked_again(node: Node) -> dict[str, Egress]:
+    """The checks of the way out as those that were left out would show them: as they are, but younger."""
+    period = node.idle["egress"]
+    since = max(node.world.now - node.looked.get("egress", node.world.now), 0.0)
+    at = node.local - since % period - 1.5 * node.world.settings.api
+    return {
+        name: last if at - last.at < fitness.EVERY else last._replace(at=at)
+        for name, last in node.seen.egress.items()
+    }
+
+
+def _stands(node: Node, name: str) -> bool:
+    """Whether looks of that name are left out, and the last one showed what the next would."""
+    return name in node.idle and node.shown.get(name, 0.0) > changed(node, name)
+
+
 def _free(flying: Sequence[float], now: float) -> bool:
     """Whether one more look may be under way."""
     return len(flying) < AT_ONCE or (
@@ -233,17 +275,15 @@ def _look(node: Node, name: str) -> None:
     if name in READS:
         Look(node, name).begin()
     elif name == "faults":
-        faults: tuple[str, ...] = () if node.kernel is not None else ("the rules are not loaded",)
-        faults += () if node.unchecked else (elect.CHECKED,)
-        _tell(node, faults=faults)
+        _tell(node, faults=() if node.kernel is not None else ("the rules are not loaded",))
+    elif name == "check":
+        _tell(node, checked=not node.unchecked)
     elif name == "notice":
         _tell(node, notice=node.notice)
 
 
 def _tell(node: Node, **news: Any) -> None:
-    seen = node.seen._replace(**news)
-    if seen != node.seen:
-        node.seen = seen
+    if take(node, news, node.local):
         node.soon()
 
 
@@ -251,7 +291,7 @@ def _synced(node: Node) -> frozenset[str]:
     """Gateways whose flows are all here. Copying goes on while both can talk."""
     world, state = node.world, node.state
     assert state is not None
-    known = node.seen.records
+    known = {name: record for name, gate in state.gates.items() if (record := _newest(node, gate))}
     for name in state.gates:
         holder = known[name].instance if name in known else ""  # whom to ask, if that is still so
         copy = node.copies.get(name)
@@ -270,6 +310,12 @@ def _synced(node: Node) -> frozenset[str]:
         for name, (source, complete) in node.copies.items()
         if world.now >= complete and name in known and known[name].instance in ("", source)
     )
+
+
+def _newest(node: Node, gate: Gate) -> Record | None:
+    """The newest record of a gateway: what was shown, or what a peer said."""
+    found = [record for record in (node.seen.records.get(gate.config.name), gate.record) if record]
+    return max(found, key=lambda record: record.at, default=None)
 
 
 class Look:
@@ -296,7 +342,7 @@ class Look:
             self.node.world.read(self.node, self.name, self._show, self._answer)
 
     def _show(self, at: float) -> Any:
-        return READS[self.name](self.node, at - self.node.world.cloud.stale)
+        return READS[self.name](self.node, at - self.node.world.cloud.stale, self.asked)
 
     def _answer(self, result: Any) -> None:
         node, name, world = self.node, self.name, self.node.world
@@ -309,9 +355,10 @@ class Look:
                 world.later(world.jitter(0.3), self._again)
                 return
         else:
-            news = TAKE_IN[name](node, result, self.asked)
+            matters = name in _mattering(node)
+            news = take(node, result, self.asked)
             node.shown[name] = max(node.shown.get(name, 0.0), self.began)
-            if news or name in _mattering(node):
+            if news or matters or name in _mattering(node):
                 node.due = PROMPTLY
                 node.soon()
         node.flying[name].remove(self.began)
@@ -321,6 +368,9 @@ def _mattering(node: Node) -> set[str]:
     """Looks of which even an answer that shows nothing new may decide something, as it is a later one."""
     assert node.state is not None
     seen, found = node.seen, set()
+    own = seen.egress.get(OWN)
+    if node.state.failed or (own and node.local - own.at >= fitness.RECENT):
+        found.add("egress")
     for gate in node.state.gates.values():
         record = gate.record
         if record and record.instance and record.instance not in seen.members:
@@ -329,8 +379,8 @@ def _mattering(node: Node) -> set[str]:
             found.add("records")
         if record and node.local - record.at >= elect.REACH:  # also by a jump of the clock: it is not ready
             found.add("records")
-        if gate.role is Role.TAKING:
-            found.add("proofs")
+        if gate.role is Role.TAKING or gate.failed:
+            found.add("egress")
         if gate.role is Role.CLAIMING or gate.role in elect.OURS:
             for table in gate.config.tables:
                 if table in seen.routes and not seen.routes[table].here:

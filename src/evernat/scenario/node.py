@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from evernat.agent import elect
 from evernat.agent.cluster_model import Beat, Role, Rules, Seen, State
+from evernat.agent.machine import packets
 from evernat.scenario import acts, looks
 from evernat.scenario.air import Ear, Said
 from evernat.scenario.invariants import BrokenError
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 BOOT = 1.0
 """Seconds from the launch of an instance to its agent's start."""
+
+PULSE = 0.2
+"""Seconds the kernel's switch stays on after the last heartbeat that renewed it."""
+
+FOREVER = float("inf")
 
 STALLED = 0.15
 """A round of the agent's loop that takes longer is a stall: what was seen before is of another time."""
@@ -34,7 +40,7 @@ class Node:
     def __init__(self, world: World, instance: str, slot: str, number: int):
         self.world, self.id, self.slot = world, instance, slot
         self.interface = "eni-" + instance.removeprefix("i-")
-        self.addresses = (f"172.18.128.{number + 10}", f"172.18.128.{number + 110}")
+        self.addresses = tuple(f"172.18.128.{number + place}" for place in (10, 90, 170))
         self.config = world.layout.config(slot)
         self.mine = self.config.mine()
         self.launched = world.now
@@ -44,7 +50,11 @@ class Node:
         self.offset = 0.0  # of its clock
         self.faults: list[tuple[str, str]] = []  # calls that will fail, and how
         self.kernel: Rules | None = None  # the rules in the kernel, None when there are none
+        self.loading = 0.0  # until when rules are being loaded
         self.wiped = 0.0  # when somebody flushed them
+        self.blocked = self.offline = False  # a foreign chain drops what it forwards; no internet for it
+        self.quiet: dict[str, float] = {}  # then: since when it had not heard whom
+        self.pulse = 0.0  # until when the kernel lets guarded gateways' packets out: the dead man's switch
         self.checked = True  # the source/destination check
         self.unchecked = False  # this process turned it off
         self.copies: dict[
@@ -61,6 +71,7 @@ class Node:
         self.said: Said | None = None  # its heartbeat, and since when it is this one
         self.state: State | None = None
         self.seen = self._nothing()
+        self.newest: dict[str, float] = {}  # when the newest observation of a fact began
         self.ears: dict[str, Ear] = {}
         self.looked: dict[str, float] = {}  # when it looked for what
         self.flying: dict[str, list[float]] = {}  # and which looks are under way: when they began
@@ -95,7 +106,7 @@ class Node:
             return
         self.process += 1
         self.running, self.notice, self.said = True, "", None
-        self.copies, self.looked, self.flying, self.ended = {}, {}, {}, {}
+        self.copies, self.looked, self.flying, self.ended, self.newest = {}, {}, {}, {}, {}
         self.fresh, self.shown, self.idle = {}, {}, {}
         self.due, self.decides = looks.PROMPTLY, 0.0
         self.unchecked = False
@@ -106,7 +117,8 @@ class Node:
         self.wake()
 
     def kill(self) -> None:
-        """The agent dies; what it asked AWS for goes on."""
+        """The agent dies; what it asked AWS for goes on, and what the kernel was told."""
+        self._fall_silent()
         self.running, self.said = False, None
         self.process += 1
         self._ticket += 1
@@ -139,6 +151,7 @@ class Node:
     def stall(self, seconds: float) -> None:
         """Nothing of the agent runs for that long."""
         self.world.listen()
+        self._fall_silent()
         self.stalled = max(self.stalled, self.world.now + seconds)
         self.world.speak(self)
         self.world.later(self.stalled - self.world.now, self._recover, seconds)
@@ -170,9 +183,44 @@ class Node:
             self.seen = self.seen._replace(awake=self.local)
             self.watching = self.world.now
 
+    def notified(self, *names: str) -> None:
+        """The kernel tells that something changed: look at once."""
+        self.forget(*names)
+        self.wake()
+
+    def load(self, rules: Rules) -> None:
+        """The kernel gets other rules, with a fresh switch."""
+        self.kernel = rules
+        self.pulse = max(self.pulse, self.world.now + PULSE)
+
+    def passes(self, gateway: str) -> bool:
+        """Whether the kernel lets the gateway's clients out."""
+        rules = self.kernel
+        if not self.powered or rules is None or gateway not in rules.open or gateway in rules.held:
+            return False
+        return gateway not in rules.guarded or self.pulse > self.world.now
+
+    def _fall_silent(self) -> None:
+        """No heartbeat renews the switch any more."""
+        if self.pulse == FOREVER:
+            self.quiet = {
+                speaker: self.world.now - ear.heard for speaker, ear in self.ears.items() if ear.content
+            }
+        self.pulse = min(self.pulse, self.world.now + PULSE)
+
+    def _renew(self) -> None:
+        """Every heartbeat from now on renews the switch, or none does."""
+        assert self.state is not None
+        if not packets.renews(self.state, self.seen, self.local):
+            self._fall_silent()
+        elif self.pulse != FOREVER:
+            if self.world.watcher:
+                self.world.watcher.renewed(self.world, self)
+            self.pulse = FOREVER
+
     def fate(self, call: str) -> str:
         """How the next call of that name will fail, "" when it does not."""
-        if not self.api:
+        if not self.api and call != "egress":
             return "before"
         for fault in self.faults:
             if fault[0] == call:
@@ -247,10 +295,14 @@ class Node:
         changed = self._tell(before)
         if changed:
             self.looked.clear()  # what was seen before is of another time
+            self.fresh.pop("egress", None)  # which ways out are checked depends on the roles
+            self.shown.pop("egress", None)
             self.due = looks.PROMPTLY
         self._speak()
         for action in actions:
             acts.act(self, action)
+        if self.running:
+            self._renew()
         periods = elect.looks(self.state, self.seen, self.local)
         if periods is not self.periods:
             self.periods, self.due = periods, looks.PROMPTLY
@@ -291,4 +343,4 @@ class Node:
 
 def gist(beat: Beat) -> tuple[object, ...]:
     """What is new when it changes."""
-    return beat.holds, beat.offers, beat.draining, beat.ready.keys()
+    return beat.holds, beat.offers, beat.draining, beat.ready.keys(), beat.ended, beat.egress >= 0

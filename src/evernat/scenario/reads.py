@@ -1,30 +1,55 @@
-"""What looks at AWS show a simulated node, and how it takes that in; what comes in says whether it is news."""
+"""What looks at AWS show a simulated node, in the agent's own terms; the agent's own rule takes it in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from evernat.agent.cluster_model import Member, Record, Route
-from evernat.agent.common import Proof
-from evernat.scenario.cloud import Association
+from evernat.agent import elect
+from evernat.agent.cluster_model import OWN, Member, Record, Role, Route
+from evernat.agent.machine import view
+from evernat.agent.node.merge import BY_KEY, merge
+from evernat.agent.values import Egress
+from evernat.scenario.cloud import FOREIGN, Association
 
 if TYPE_CHECKING:
     from evernat.scenario.node import Node
 
-
-def _records(node: Node, now: float) -> dict[str, tuple[Association | None, str]]:
-    cloud = node.world.cloud
-    return {g.name: (cloud.owners[g.name].at(now), cloud.wishes[g.name].at(now)) for g in node.mine}
+Found = dict[str, Any]
 
 
-def _take_records(node: Node, found: dict[str, tuple[Association | None, str]], asked: float) -> bool:
-    news = [
-        keep(node, gateway, owner, asked, wish)
-        for gateway, (owner, wish) in found.items()
-        if not over(node, owner)
-    ]
-    return any(news)
+def take(node: Node, found: Found, asked: float) -> bool:
+    """An answer came in, to what was asked then by the node's clock; whether it is news."""
+    old = node.seen
+    node.seen = merge(old, asked, found, node.newest)
+    news = any(_bare(name, getattr(old, name)) != _bare(name, getattr(node.seen, name)) for name in found)
+    if news and "members" in found:
+        node.world.speak(node)
+    return news
+
+
+def _bare(name: str, value: Any) -> Any:
+    """A fact without the moment it was observed."""
+    if name == "listed":
+        return None
+    return {key: each._replace(at=0.0) for key, each in value.items()} if name in BY_KEY else value
+
+
+def record(node: Node, gateway: str, owner: Association | None, at: float, wish: str | None = None) -> Found:
+    """A record as the agent has it; without a wish the one it knows."""
+    known = node.seen.records.get(gateway)
+    wish = wish if wish is not None else (known.handover if known else "")
+    who = (owner.id, owner.instance, owner.interface) if owner else ("", "", "")
+    return {"records": {gateway: Record(*who, node.world.layout.public(gateway), wish, at)}}
+
+
+def _records(node: Node, now: float, asked: float) -> Found:
+    cloud, found = node.world.cloud, {}
+    for g in node.mine:
+        owner = cloud.owners[g.name].at(now)
+        if not over(node, owner):
+            found.update(record(node, g.name, owner, asked, cloud.wishes[g.name].at(now))["records"])
+    return {"records": found}
 
 
 def over(node: Node, owner: Association | None) -> bool:
@@ -32,87 +57,48 @@ def over(node: Node, owner: Association | None) -> bool:
     return owner is not None and owner.id in node.ended
 
 
-def keep(node: Node, gateway: str, owner: Association | None, at: float, wish: str | None = None) -> bool:
-    """A record came in; whether it is news. An older one never replaces a younger."""
-    old = node.seen.records.get(gateway)
-    if old and old.at > at:
-        return False
-    public = node.world.layout.public(gateway)
-    wish = wish if wish is not None else (old.handover if old else "")
-    association, interface, instance = (owner.id, owner.interface, owner.instance) if owner else ("", "", "")
-    made = Record(association, instance, interface, public, wish, at)
-    node.seen = node.seen._replace(records={**node.seen.records, gateway: made})
-    return not old or old[:-1] != made[:-1]
-
-
-def _members(node: Node, now: float) -> dict[str, Member]:
+def _members(node: Node, now: float, asked: float) -> Found:
     found = {}
     for instance, history in node.world.cloud.instances.items():
         one = history.at(now) if now >= history.times[0] else None
-        if one and one.state in ("pending", "running"):
+        if one and one.state in view.AUDIBLE:
             other = node.world.nodes[instance]
-            found[instance] = Member(
-                instance, one.slot, other.addresses[0], one.state, f"{other.launched + 1000:09.3f}"
-            )
-    return found
+            launched = f"{other.launched + 1000:09.3f}"
+            found[instance] = Member(instance, one.slot, other.addresses[0], one.state, launched)
+    return {"members": found, "listed": asked}
 
 
-def _take_members(node: Node, found: dict[str, Member], asked: float) -> bool:
-    if asked < node.seen.listed:
-        return False
-    news = found != node.seen.members
-    node.seen = node.seen._replace(members=found, listed=asked)
-    if news:
-        node.world.speak(node)
-    return news
-
-
-def _routes(node: Node, now: float) -> dict[str, bool]:
+def _routes(node: Node, now: float, asked: float) -> Found:
     routes = node.world.cloud.routes
-    return {t: routes[t].at(now) == node.interface for g in node.mine for t in g.tables}
+    found = {t: routes[t].at(now) for g in node.mine for t in g.tables}
+    return {"routes": {t: Route(to == node.interface, asked, to == FOREIGN) for t, to in found.items()}}
 
 
-def _take_routes(node: Node, found: dict[str, bool], asked: float) -> bool:
-    kept, news = dict(node.seen.routes), False
-    for table, here in found.items():
-        old = kept.get(table)
-        if not old or old.at <= asked:
-            kept[table] = Route(here, asked)
-            news = news or not old or old.here != here
-    node.seen = node.seen._replace(routes=kept)
-    return news
-
-
-def _proof(node: Node, now: float) -> dict[str, str]:
-    """What the internet answers to the addresses that lead here: for the others there is no answer."""
-    world, found = node.world, {}
+def _egress(node: Node, now: float, asked: float) -> Found:
+    """Of gateways whose address is here or coming, and of the node's own way."""
+    world, hop = node.world, way_out(node)
+    found = {OWN: Egress(asked, hop, hop)}
     for g in node.mine:
-        owner = world.cloud.owners[g.name].at(now + world.cloud.stale)  # no record, but what is
-        if owner and owner.instance == node.id and node.kernel is not None:
-            found[g.name] = world.layout.public(g.name)
-    return found
+        if node.role(g.name) in (Role.CLAIMING, *elect.OURS):
+            owner = world.cloud.owners[g.name].at(now + world.cloud.stale)  # no record, but what is
+            ends = hop or ("" if owner and owner.instance == node.id else "address")
+            found[g.name] = Egress(asked, ends, ends, "" if ends else world.layout.public(g.name))
+    return {"egress": found}
 
 
-def _take_proof(node: Node, found: dict[str, str], asked: float) -> bool:
-    kept, news = dict(node.seen.proofs), False
-    for name, address in found.items():
-        if name in kept and kept[name].at > asked:
-            continue
-        news = news or name not in kept or kept[name].address != address
-        kept[name] = Proof(address, asked)
-    node.seen = node.seen._replace(proofs=kept)
-    return news
+def way_out(node: Node) -> str:
+    """The hop where packets that a node forwards end, empty when they reach the internet."""
+    if node.kernel is None:
+        return "own table"
+    if node.blocked:
+        return "foreign forward chain"
+    return "beyond" if node.offline or node.world.dark else ""
 
 
-READS: dict[str, Callable[[Node, float], Any]] = {
+READS: Mapping[str, Callable[[Node, float, float], Found]] = {
     "records": _records,
     "members": _members,
     "routes": _routes,
-    "proofs": _proof,
+    "egress": _egress,
 }
-TAKE_IN: dict[str, Callable[[Node, Any, float], bool]] = {
-    "records": _take_records,
-    "members": _take_members,
-    "routes": _take_routes,
-    "proofs": _take_proof,
-}
+"""By fact: what a look shows that AWS answers at one time, asked at another (by the node's clock)."""

@@ -44,7 +44,13 @@ EVENTS = {
     "failover": ("GATEWAY SLOT", "the operator wants it there"),
     "lag": ("NODE SECONDS", "its copy of the flows is behind for that long"),
     "wipe": ("NODE", "somebody flushes its packet filter rules"),
-    "mend-all": ("", "all faults of network and API end"),
+    "block": ("NODE", "somebody's packet filter drops what it forwards"),
+    "unblock": ("NODE", "and does so no longer"),
+    "offline": ("NODE", "it reaches no place of the internet, but the AWS API and other nodes"),
+    "online": ("NODE", "and does so again"),
+    "blackout": ("", "nobody reaches the internet, but everybody the AWS API"),
+    "light": ("", "and it is there again"),
+    "mend-all": ("", "all faults of network, API and packet filters end"),
     "end": ("", "the scenario ends here"),
 }
 """What may happen: the words that follow, and what it means."""
@@ -54,6 +60,8 @@ HOWS = ("throttle", "refuse", "before", "after", "hang")
 CHOICES = {
     "topology": ("single", "pair", "ring", "ring2"),
     "start": ("steady", "new"),
+    "address": ("own", "shared"),
+    "routes": ("", "foreign"),
     "rest": ("", "required"),
 }
 
@@ -82,6 +90,8 @@ class Settings(NamedTuple):
     api: float = 0.1  # seconds a call of the AWS API takes, half of them before it has an effect
     heal: float = 2.0  # seconds until the Auto Scaling group replaces a dead node
     rest: str = ""  # `required`: all must be well at the end
+    address: str = "own"  # own: an Elastic IP sits on a secondary address; shared: on the node's primary one
+    routes: str = ""  # `foreign`: at a new start the tables lead to somebody else's NAT, which works
 
 
 class Script(NamedTuple):

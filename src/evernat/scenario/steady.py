@@ -14,14 +14,14 @@ LIMIT = 120.0
 
 COPIED = (
     "powered", "running", "kernel", "checked", "unchecked", "ready", "process", "said", "state", "launched",
-    "connection",
+    "connection", "pulse",
 )  # fmt: skip
 
 
 def begin(world: World) -> None:
     """Fill the world as its settings say; script time 0 is now."""
     if world.settings.start == "steady":
-        _copy(rested(world.settings.topology), world)
+        _copy(rested(world.settings.topology, world.settings.address), world)
     else:
         for slot in world.layout.slots:
             world.launch(slot)
@@ -30,9 +30,9 @@ def begin(world: World) -> None:
 
 
 @cache
-def rested(topology: str) -> World:
-    """A stack that booted and came to rest, once per topology: what follows starts from copies of it."""
-    world = World(Script(Settings(topology, "new"), ()))
+def rested(topology: str, address: str) -> World:
+    """A stack that booted and came to rest, once of each kind: what follows starts from copies of it."""
+    world = World(Script(Settings(topology, "new", address=address), ()))
     begin(world)
     while not (world.settled() and not world.calls):
         if world.now > LIMIT:
@@ -50,6 +50,7 @@ def _copy(old: World, new: World) -> None:
     for slot in new.layout.slots:
         source, node = old.node(slot), new.launch(slot, boot=False)
         assert source is not None
+        new.cloud.instances[node.id].times[0] = float("-inf")  # it was there before the scenario began
         for name in COPIED:
             setattr(node, name, getattr(source, name))
         node.seen = source.seen._replace(busy=frozenset())

@@ -14,7 +14,7 @@ from typing import Any
 from evernat.agent.cluster_model import Action, State
 from evernat.scenario import looks
 from evernat.scenario.air import Ear
-from evernat.scenario.cloud import BUSY, DENIED, HANG, TIMEOUT, Cloud, Unanswered
+from evernat.scenario.cloud import BUSY, DENIED, FOREIGN, HANG, TIMEOUT, Cloud, Unanswered
 from evernat.scenario.invariants import CALM, Watcher, unsettled
 from evernat.scenario.layout import Layout
 from evernat.scenario.node import BOOT, Node
@@ -22,18 +22,25 @@ from evernat.scenario.script import Script
 
 Task = Callable[..., object]
 
+NONE = -1
+"""In place of the number of a node's connections to the API."""
+
 
 class World:
     """All there is. Scenario time 0 is `origin`; the watcher looks on at each decision and each move."""
 
     def __init__(self, script: Script):
         self.settings = script.settings
-        self.layout = Layout.of(script.settings.topology)
+        self.layout = Layout.of(script.settings.topology, script.settings.address)
         self.random = Random(script.settings.seed)  # noqa: S311
         self.now = self.origin = 0.0
         self.slow = 0.0
+        self.dark = False  # nobody reaches the internet
+        self.lit = 0.0  # when somebody last did
+        self.replaced = float("-inf")  # when a node last had itself replaced
         self.stirred = dict.fromkeys(looks.FACTS, 0.0)  # when what such a look shows last changed
-        self.cloud = Cloud(self.layout, self._cut_connections, self.stir)
+        led = FOREIGN if script.settings.routes else ""
+        self.cloud = Cloud(self.layout, self._cut_connections, self.stir, led)
         self.nodes: dict[str, Node] = {}
         self.ears: dict[tuple[str, str], Ear] = {}
         self.paths: dict[tuple[str, str], tuple[bool, float]] = {}  # slots -> (up, loss)
@@ -72,6 +79,14 @@ class World:
     def jitter(self, seconds: float) -> float:
         """About that long."""
         return seconds * (0.5 + self.random.random())
+
+    def online(self) -> float:
+        """When a node last reached the internet, now included."""
+        if not self.dark and any(
+            n.powered and n.kernel is not None and not n.offline for n in self.nodes.values()
+        ):
+            self.lit = self.now
+        return self.lit
 
     def hook(self, node: Node, result: str) -> None:
         """The launch hook was answered: an instance it replaces may go, or it must go itself."""
@@ -214,7 +229,9 @@ class World:
         if not self._fails(how, half + rest, answer):
             self.calls += 1
             at = self.now - ago + half
-            self.later(half + rest - ago, self._answer, node, answer, node.connection, how, lambda: show(at))
+            # A check of the way out does not ask AWS.
+            connection = NONE if name == "egress" else node.connection
+            self.later(half + rest - ago, self._answer, node, answer, connection, how, lambda: show(at))
         return True
 
     def _fails(self, how: str, seconds: float, answer: Callable[[Any], None]) -> bool:
@@ -248,7 +265,7 @@ class World:
         self.calls -= 1
         if how == "hang":
             self.later(HANG, answer, Unanswered())
-        elif how == "after" or node.connection != connection or not node.api:
+        elif how == "after" or (connection != NONE and (node.connection != connection or not node.api)):
             self.later(TIMEOUT, answer, Unanswered())
         else:
             answer(result())

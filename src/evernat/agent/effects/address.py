@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..cluster_model import Config, Member, Record, Route
 from .api import RefusedError, text
@@ -44,13 +44,18 @@ class Cloud(Store):
             for item in self.instances({"tag:evernat:stack": [stack], "tag:evernat:part": ["node"]})
         }
 
-    def routes(self, tables: Iterable[str], interface: str) -> dict[str, Route]:
-        """Which tables' default routes lead to the interface."""
+    def routes(self, tables: Iterable[str], interface: str, members: Collection[str]) -> dict[str, Route]:
+        """Where the tables' default routes point: to the interface, or to a live target of nobody in `members`."""
         at = time.monotonic()
         answer = self.call("ec2", "DescribeRouteTables", _list("RouteTableId", tables))
-        target = f"routeSet/item[destinationCidrBlock='{ANYWHERE}']/networkInterfaceId"
-        found = answer.findall("routeTableSet/item")
-        return {text(item, "routeTableId"): Route(text(item, target) == interface, at) for item in found}
+        found = {}
+        for item in answer.findall("routeTableSet/item"):
+            route = f"routeSet/item[destinationCidrBlock='{ANYWHERE}']/"
+            here = text(item, f"{route}networkInterfaceId") == interface
+            alive = text(item, f"{route}state") == "active"
+            foreign = alive and not here and text(item, f"{route}instanceId") not in members
+            found[text(item, "routeTableId")] = Route(here, at, foreign)
+        return found
 
     def checked(self, interface: str) -> tuple[bool, str]:
         """Whether the source/destination check is on, and the VPC."""

@@ -29,9 +29,12 @@ def device(mac: str) -> str:
     return ""
 
 
-def faults(link: str) -> list[str]:
-    """The settings that are not as they must be."""
-    return [f"sysctl {path}" for path, value in sysctls.must(link).items() if _read(path) != value]
+def faults(link: str, addresses: Iterable[str] = ()) -> list[str]:
+    """The settings that are not as they must be, and the addresses that the link lacks."""
+    wrong = [f"sysctl {path}" for path, value in sysctls.must(link).items() if _read(path) != value]
+    wanted = list(addresses)
+    shown = run("ip", "-4", "-oneline", "address", "show", "dev", link, check=False) if wanted else ""
+    return wrong + [f"no address {address}" for address in wanted if f" {address}/" not in shown]
 
 
 def prepare(link: str, secondary: Iterable[str] = ()) -> list[str]:

@@ -6,6 +6,8 @@ import os
 import socket
 from collections.abc import Iterator
 
+from .. import contract
+
 
 class Peers:
     """UDP to and from the other nodes; never blocks."""
@@ -21,6 +23,10 @@ class Peers:
             self.socket.sendto(packet, (address, self.port))
         except OSError:
             return
+
+    def renew(self) -> None:
+        """Renew the kernel's dead man's switch; the rule that does it also drops the datagram."""
+        self.send(b"", contract.RENEW)
 
     def received(self) -> Iterator[tuple[bytes, str]]:
         """What came since, and from where. A flood waits for the next round."""

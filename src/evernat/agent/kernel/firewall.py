@@ -58,7 +58,7 @@ class Site(NamedTuple):
     primary: str = ""
     """Its own private address."""
     subnets: tuple[str, ...] = ()
-    """CIDR blocks its interfaces lie in: the VPC's router, which is their DHCP server, has the first address of each."""
+    """CIDR blocks of its interfaces: the VPC's router, which is their DHCP server, has the first address of each."""
     inside: tuple[str, ...] = ()
     """CIDR blocks of the VPC."""
 
@@ -84,7 +84,9 @@ def admitted(
     lines += [_opened(each) for each in (*firewall.node_ingress, *openings)]
     if firewall.ssh:
         lines.append(f"ip saddr {blocks(clients)} tcp dport 22 accept")
-    lines.append(f"ip saddr {blocks(clients)} meta l4proto icmp limit rate 100/second burst 100 packets accept")
+    lines.append(
+        f"ip saddr {blocks(clients)} meta l4proto icmp limit rate 100/second burst 100 packets accept"
+    )
     if site.subnets:
         routers = (f"{IPv4Network(subnet)[1]}/32" for subnet in site.subnets)
         lines.append(f"ip saddr {blocks(routers)} udp sport 67 udp dport 68 accept")

@@ -1,0 +1,1 @@
+"""Decisions of a node: pure, without clock, socket or random."""
