@@ -31,8 +31,12 @@ locals {
   places = { for position, slot in local.slots : slot => {
     position  = position
     subnet    = local.subnets[min(position, length(local.subnets) - 1)]
-    addresses = local.ring ? 2 : 1
+    addresses = local.first + (local.ring ? 2 : 1)
   } }
+
+  # Own: no gateway is on a node's primary private address, which keeps the public one that the node got at launch.
+  node_address = var.node_address != null ? var.node_address : var.topology == "pair" ? "own" : "shared"
+  first        = local.node_address == "own" ? 1 : 0
 
   table_slots  = length(var.private_route_table_slots) > 0 ? var.private_route_table_slots : [for i, _ in var.private_route_table_ids : local.slots[i % local.slot_count]]
   client_slots = length(var.private_subnet_slots) > 0 ? var.private_subnet_slots : [for i, _ in var.private_subnets_cidr_blocks : local.slots[i % local.slot_count]]
@@ -48,12 +52,12 @@ locals {
     }
   }]
 
-  # By home slot. `index`: which of a node's private addresses the gateway has there; a guest takes the secondary one.
+  # By home slot. `index`: which of a node's private addresses the gateway has there; a guest takes the next one.
   gateways = { for i, home in local.ring ? local.slots : slice(local.slots, 0, 1) : home => {
     position = i
     suffix   = local.ring ? "-${home}" : ""
     standby  = local.slot_count > 1 ? local.slots[(i + 1) % local.slot_count] : ""
-    index    = { for j, slot in compact([home, local.slot_count > 1 ? local.slots[(i + 1) % local.slot_count] : ""]) : slot => local.ring ? j : 0 }
+    index    = { for j, slot in compact([home, local.slot_count > 1 ? local.slots[(i + 1) % local.slot_count] : ""]) : slot => local.first + (local.ring ? j : 0) }
     tables   = [for j, table in var.private_route_table_ids : table if !local.ring || try(local.table_slots[j], "") == home]
     clients  = [for j, block in var.private_subnets_cidr_blocks : block if !local.ring || try(local.client_slots[j], "") == home]
     forwards = [for f in local.forwards : f.node if !local.ring || f.slot == home]

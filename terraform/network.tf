@@ -58,6 +58,15 @@ resource "aws_security_group" "this" {
       error_message = "An interface cannot move to another zone: leave identity out, or set topology = \"single\"."
     }
     precondition {
+      condition     = local.by_address || var.node_address == null
+      error_message = "node_address is for gateways that are addresses: leave it out, or set identity = \"address\"."
+    }
+    precondition {
+      # Nano and micro take two IPv4 addresses per interface, all larger types four or more.
+      condition     = !local.ring || local.node_address == "shared" || !anytrue([for type in var.instance_types : can(regex("[.](nano|micro)$", type))])
+      error_message = "A node of this ring needs three IPv4 addresses, and nano and micro types take two: choose larger instance_types, or set node_address = \"shared\"."
+    }
+    precondition {
       condition     = !local.by_address || local.own_address || var.elastic_ip != "none"
       error_message = "The address is what moves from node to node: set elastic_ip = \"create\", or give elastic_ip_allocation_ids."
     }

@@ -22,7 +22,7 @@ resource "aws_launch_template" "this" {
     associate_public_ip_address = true
     delete_on_termination       = true
     security_groups             = [aws_security_group.this.id]
-    # In a ring with a place for the neighbour's gateway.
+    # Places for gateways, beside the node's own address and in a ring for the neighbour's.
     ipv4_address_count = each.value.addresses > 1 ? each.value.addresses - 1 : null
   }
 

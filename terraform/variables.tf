@@ -200,6 +200,17 @@ variable "identity" {
   }
 }
 
+variable "node_address" {
+  description = "own: a gateway's Elastic IP is on a secondary private address of its node, which keeps its public one (default of a pair; one public IPv4 more). shared: it takes the place of the node's."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.node_address == null ? true : contains(["own", "shared"], var.node_address)
+    error_message = "node_address: choose own or shared, or leave it out."
+  }
+}
+
 variable "elastic_ip" {
   description = "create: the module allocates an Elastic IP for each gateway. none: you associate one with `eni_id` yourself (single only, and its default)."
   type        = string

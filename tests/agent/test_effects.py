@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
@@ -55,7 +57,20 @@ def test_plain_http_is_the_labs_alone() -> None:
     assert (lab.endpoint("ec2"), lab.probe()) == ("http://198.51.100.2/", "http://198.51.100.3/")
 
 
-class Imds(BaseHTTPRequestHandler):
+class Answers(BaseHTTPRequestHandler):
+    """Answers with a text, and says nothing of it."""
+
+    def _answer(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Imds(Answers):
     """Refuses the first session; the role's answer is `role`."""
 
     sessions = 0
@@ -69,15 +84,6 @@ class Imds(BaseHTTPRequestHandler):
         if self.headers["X-aws-ec2-metadata-token"] == "session-1":
             return self._answer(401, "")
         return self._answer(200, self.role if self.path.endswith("node") else "node")
-
-    def _answer(self, status: int, text: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def test_metadata_session() -> None:
@@ -96,6 +102,40 @@ def test_metadata_session() -> None:
         Imds.role = '{"AccessKeyId": "d", "SecretAccessKey": "e", "Token": "f"}'
         assert metadata.credentials() == ("a", "b", "c")
         assert metadata.credentials(renew=True) == ("d", "e", "f")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Paths(Answers):
+    """Answers what `there` has below /latest/meta-data/."""
+
+    there: ClassVar[dict[str, str]] = {}
+
+    def do_PUT(self) -> None:
+        self._answer(200, "session")
+
+    def do_GET(self) -> None:
+        text = self.there.get(self.path.partition("meta-data/")[2])
+        self._answer(404 if text is None else 200, text or "")
+
+
+def test_private_addresses() -> None:
+    """The primary one is first and the others are in the order of their numbers, however they are listed."""
+    mac, primary = "02:00:00:00:00:01", "10.0.9.7"
+    server = HTTPServer(("127.0.0.1", 0), Paths)
+    Thread(target=server.serve_forever, daemon=True).start()
+    metadata = Metadata(f"http://127.0.0.1:{server.server_port}/latest/")
+    listed = f"network/interfaces/macs/{mac}/local-ipv4s"
+    Paths.there = {"mac": mac, "local-ipv4": primary, listed: primary}
+    try:
+        assert metadata.addresses() == (primary,)
+        for order in itertools.permutations((primary, "10.0.10.1", "10.0.9.12")):
+            Paths.there[listed] = "\n".join(order)
+            assert metadata.addresses() == (primary, "10.0.9.12", "10.0.10.1")
+        del Paths.there[listed]
+        with pytest.raises(UnansweredError, match="local-ipv4s: HTTP 404"):
+            metadata.addresses()
     finally:
         server.shutdown()
         server.server_close()

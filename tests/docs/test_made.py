@@ -32,7 +32,7 @@ def test_every_permission_has_a_reason() -> None:
 def test_prices_by_hand() -> None:
     """A month of a pair on demand, and of two managed gateways with a terabyte, calculated on paper."""
     pair = next(setup for setup in prices.SETUPS if setup.name == "`pair`")
-    assert pair.month(prices.ON_DEMAND) == pytest.approx(2 * (0.0042 * 730 + 0.64) + 2 * 3.65)
+    assert pair.month(prices.ON_DEMAND) == pytest.approx(2 * (0.0042 * 730 + 0.64) + 3 * 3.65)
     assert prices.managed(2, 1000) == pytest.approx(65.70 + 7.30 + 45.00)
 
 

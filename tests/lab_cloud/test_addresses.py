@@ -129,6 +129,51 @@ def test_with_two_interfaces_no_new_address_is_assigned(lab: Lab) -> None:
     assert "PublicIpAddress" not in lab.instance(instance)
 
 
+def with_secondary(lab: Lab) -> tuple[str, str, list[str]]:
+    """An instance with an auto-assigned address and a secondary private one: its id, interface, private addresses."""
+    interface = {
+        "DeviceIndex": 0,
+        "SubnetId": lab.public,
+        "AssociatePublicIpAddress": True,
+        "SecondaryPrivateIpAddressCount": 1,
+    }
+    instance = lab.run(NetworkInterfaces=[interface])
+    card = lab.instance(instance)["NetworkInterfaces"][0]
+    return (
+        instance,
+        card["NetworkInterfaceId"],
+        [a["PrivateIpAddress"] for a in card["PrivateIpAddresses"]],
+    )
+
+
+def test_an_elastic_ip_on_a_secondary_address_takes_nothings_place(lab: Lab) -> None:
+    """It comes and goes beside the auto-assigned one; nothing is assigned to the address that it leaves."""
+    instance, nic, (primary, secondary) = with_secondary(lab)
+    auto = lab.instance(instance)["PublicIpAddress"]
+    allocation, public = lab.eip()
+    association = lab.ec2.associate_address(
+        AllocationId=allocation, NetworkInterfaceId=nic, PrivateIpAddress=secondary
+    )["AssociationId"]
+    assert public_of(lab.cloud.world(), instance) == {primary: auto, secondary: public}
+    lab.ec2.disassociate_address(AssociationId=association)
+    assert public_of(lab.cloud.world(), instance) == {primary: auto}
+    assert lab.instance(instance)["PublicIpAddress"] == auto
+
+
+def test_no_new_address_while_a_secondary_one_has_an_elastic_ip(lab: Lab) -> None:
+    """The primary address gets none when its Elastic IP goes, nor when the secondary one's goes after it."""
+    instance, nic, private = with_secondary(lab)
+    associations = [
+        lab.ec2.associate_address(AllocationId=lab.eip()[0], NetworkInterfaceId=nic, PrivateIpAddress=a)[
+            "AssociationId"
+        ]
+        for a in private
+    ]
+    for association in associations:
+        lab.ec2.disassociate_address(AssociationId=association)
+        assert "PublicIpAddress" not in lab.instance(instance)
+
+
 def test_an_elastic_ip_on_a_second_interface_leaves_the_first_alone(lab: Lab) -> None:
     """The instance keeps its auto-assigned address, and with it its way to the API."""
     instance, eni = (

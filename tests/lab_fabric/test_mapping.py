@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.lab_fabric.support import (
     ELASTIC_2,
     NODE,
     NODE_2,
+    SHORT,
     Net,
     default_to,
     eni,
@@ -47,6 +49,32 @@ def test_without_a_public_address_nothing_leaves(net: Net) -> None:
     net.fabric.apply(world(eni("node", NODE, "i-node")))
     assert net.mute("i-node", INTERNET_HOST)
     assert net.dropped("no_public_address") == 1
+
+
+def test_each_private_address_has_a_public_one_of_its_own(net: Net) -> None:
+    """Of two private addresses of an interface the second loses its public one: what leaves with it is dropped and
+    counted, it does not leave with the first one's."""
+    two = replace(node, addresses=(NODE, NODE_2), public=((NODE, AUTO), (NODE_2, ELASTIC)))
+    net.fabric.apply(world(two))
+    net.run(
+        "i-node",
+        f"ip address replace {NODE_2}/32 dev $(ip -o route get {INTERNET_HOST} | sed 's/.*dev //;s/ .*//')",
+    )
+    server = net.tcp_server("internet", 80, INTERNET_HOST)
+
+    def seen(source: str) -> str:
+        made = net.open("i-node", socket.SOCK_STREAM, (source, 0))
+        made.connect((INTERNET_HOST, 80))
+        return str(server.accept()[1][0])
+
+    assert (seen(NODE), seen(NODE_2)) == (AUTO, ELASTIC)
+    net.fabric.apply(world(replace(two, public=((NODE, AUTO),))))
+    before = net.dropped("no_public_address")
+    lost = net.open("i-node", socket.SOCK_STREAM, (NODE_2, 0), wait=SHORT)
+    with pytest.raises(TimeoutError):
+        lost.connect((INTERNET_HOST, 80))
+    assert net.dropped("no_public_address") > before
+    assert seen(NODE) == AUTO
 
 
 def test_an_unmapped_public_address_leads_nowhere(net: Net) -> None:

@@ -7,7 +7,6 @@ on a secondary address does not touch it.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import Any
 
@@ -15,20 +14,7 @@ from evernat.lab.addresses import API_HOST, INTERNET_HOST
 from evernat.lab.checks import attempt, until
 
 from .conftest import Cloud
-
-TALK = """
-import socket, sys
-s = socket.create_connection((sys.argv[1], 7), 2)
-s.settimeout(2)
-while True:
-    try:
-        s.send(b"x")
-        print("heard" if s.recv(1) == b"x" else "closed", flush=True)
-    except OSError as error:
-        print(type(error).__name__, flush=True)
-    if not sys.stdin.readline():
-        break
-"""
+from .talk import Talk
 
 CLAIM = """
 import json, sys
@@ -54,34 +40,6 @@ print(json.dumps({"said": said, "at": again.get("NetworkInterfaceId")}))
 """
 
 
-class Talk:
-    """An instance's connection to the internet that says what became of each word."""
-
-    def __init__(self, cloud: Cloud, instance: str) -> None:
-        self._process = cloud.lab.popen(
-            instance,
-            [sys.executable, "-c", TALK, INTERNET_HOST],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._heard() == "heard"
-
-    def _heard(self) -> str:
-        assert self._process.stdout is not None
-        return str(self._process.stdout.readline()).strip()
-
-    def again(self) -> str:
-        """Say another word: "heard", or how it failed."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return self._heard()
-
-    def end(self) -> None:
-        self._process.communicate(timeout=5)
-
-
 def seen_as(cloud: Cloud, instance: str) -> str:
     """The address the internet sees an instance under, over a fresh connection."""
     return str(attempt(cloud.lab, instance, "tcp", INTERNET_HOST, 80).get("address", ""))
@@ -93,14 +51,14 @@ def test_an_elastic_ip_on_the_primary_address_cuts_what_was_open(cloud: Cloud) -
     nic = cloud.interface(instance)["NetworkInterfaceId"]
     auto = cloud.node(instance)["public_addresses"][0]
     assert until(lambda: seen_as(cloud, instance) == auto, 5)
-    before = Talk(cloud, instance)
+    before = Talk(cloud.lab, instance)
     allocation, public = cloud.allocate()
     association = cloud.ec2.associate_address(AllocationId=allocation, NetworkInterfaceId=nic)[
         "AssociationId"
     ]
     assert before.again() in ("ConnectionResetError", "TimeoutError")
     assert seen_as(cloud, instance) == public
-    under_elastic = Talk(cloud, instance)
+    under_elastic = Talk(cloud.lab, instance)
     cloud.ec2.disassociate_address(AssociationId=association)
     assert under_elastic.again() in ("ConnectionResetError", "TimeoutError")
     new = cloud.node(instance)["public_addresses"][0]
@@ -116,7 +74,7 @@ def test_an_elastic_ip_on_a_secondary_address_cuts_nothing(cloud: Cloud) -> None
     interface = cloud.interface(instance)
     secondary = interface["PrivateIpAddresses"][1]["PrivateIpAddress"]
     assert until(lambda: seen_as(cloud, instance) != "", 5)
-    talk = Talk(cloud, instance)
+    talk = Talk(cloud.lab, instance)
     allocation, public = cloud.allocate()
     association = cloud.ec2.associate_address(
         AllocationId=allocation,

@@ -58,7 +58,7 @@ def test_what_a_node_is_told(world: World, agents: Agents) -> None:
                 "address": address,
                 "home": "a",
                 "standby": "b",
-                "index": {"a": 0, "b": 0},
+                "index": {"a": 1, "b": 1},
                 "tables": list(world.network.private_route_table_ids),
                 "clients": list(world.network.private_cidrs),
                 "forwards": [

@@ -51,14 +51,21 @@ INPUTS: dict[str, dict[str, Any]] = {
         "user_data_runcmd": [["yum", "install", "-y", "jq"], ["sh", "-c", "echo '<a> & \"b\"' > /tmp/x"]],
     },
     "single by address": {"identity": "address", "instance_types": ["t4g.nano"]},
+    "single by address, own": {
+        "identity": "address",
+        "node_address": "own",
+        "instance_types": ["t4g.nano"],
+    },
     "pair": {
         "topology": "pair",
         "instance_types": ["t4g.nano"],
         "port_forward": [{"port": 443, "target": "name:web"}],
     },
+    "pair, shared": {"topology": "pair", "node_address": "shared", "instance_types": ["t4g.nano"]},
     "ring": {"topology": "ring", "instance_types": ["t4g.nano", "t4g.micro"]},
+    "ring, own": {"topology": "ring", "node_address": "own", "instance_types": ["t4g.small"]},
 }
-SUBNETS = {"pair": 2, "ring": 3}
+SUBNETS = {"pair": 2, "pair, shared": 2, "ring": 3, "ring, own": 3}
 
 
 def inputs(world: World, name: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ VALUES: list[tuple[str, Any, str]] = [
     ("topology", "triple", "choose single, pair or ring"),
     ("public_subnets", ["subnet-0a", "subnet-0a"], "list each subnet once"),
     ("identity", "interface", "choose eni or address"),
+    ("node_address", "primary", "choose own or shared"),
     ("elastic_ip", "eipalloc-0a", "go into elastic_ip_allocation_ids"),
     ("elastic_ip_allocation_ids", ["203.0.113.7"], "give allocation IDs"),
     ("port_forwards", [{"protocol": "icmp", "port": 1, "target": "10.0.0.1"}], "protocol is tcp or udp"),
@@ -135,6 +136,18 @@ TOGETHER: list[tuple[dict[str, Any], tuple[str, ...]]] = [
             "private_subnet_slots": ["a", "a"],
         },
         ("A gateway of the ring would serve nobody",),
+    ),
+    ({"node_address": "own"}, ("node_address is for gateways that are addresses",)),
+    ({"node_address": "shared", "identity": "eni"}, ("node_address is for gateways that are addresses",)),
+    (
+        {
+            "topology": "ring",
+            "public_subnet": None,
+            "public_subnets": TWO,
+            "node_address": "own",
+            "instance_types": ["t4g.small", "t4g.micro"],
+        },
+        ("A node of this ring needs three IPv4 addresses, and nano and micro types take two",),
     ),
     (
         {"user_data_write_files": [{"path": "/x", "content": "NOISE"}]},

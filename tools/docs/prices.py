@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from evernat.stack.cost import HOURS, PUBLIC_IPV4
+
 READ = "March 2026"
 """When the prices below were last looked up."""
 REGION = "us-east-1"
-HOURS = 730
-"""Of a month, as AWS's own calculator takes it."""
 
-PUBLIC_IPV4 = 0.005
-"""USD an hour, in use or not (VPC pricing)."""
 ON_DEMAND, ON_DEMAND_TYPE = 0.0042, "t4g.nano"
 SPOT, SPOT_TYPE = 0.0017, "t3a.nano"
 """About: spot prices change by the hour and the zone."""
@@ -40,9 +38,11 @@ class Setup(NamedTuple):
 SETUPS = (
     # The gateway's Elastic IP is on the persistent interface; the node's own address is its way to the API.
     Setup("`single`", 1, 2),
-    # An Elastic IP on a node's own interface stands in for the address that the node got at launch.
+    # An Elastic IP on a node's primary address stands in for the address that the node got at launch.
     Setup('`single`, `identity = "address"`', 1, 1),
-    Setup("`pair`", 2, 2),
+    # On a secondary one it does not.
+    Setup("`pair`", 2, 3),
+    Setup('`pair`, `node_address = "shared"`', 2, 2),
     Setup("`ring`, two zones", 2, 2),
     Setup("`ring`, three zones", 3, 3),
 )

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status as Spinner
 
+from evernat.stack.cost import MONTH
 from evernat.stack.steps import Change, Plan, Step
 
 MARKS = {
@@ -26,6 +27,8 @@ def plan_text(plan: Plan, console: Console) -> None:
         console.print(f"  {title(step)}")
         for change in step.changes:
             console.print(f"      [dim]{_change(change)}[/]")
+    if plan.changes and plan.public_addresses:
+        console.print(f"  [dim]{_addresses(plan.public_addresses)}[/]")
     for warning in plan.warnings:
         console.print(f"[yellow]note[/] {escape(warning)}")
     console.print(summary(plan))
@@ -60,6 +63,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "purpose": plan.purpose,
         "pending": len(plan.changes),
         "resources": plan.resources,
+        "public_addresses": plan.public_addresses,
         "warnings": list(plan.warnings),
         "steps": [
             {
@@ -93,6 +97,11 @@ class Progress:
             self.spinner.update(f"{title(step)} [dim]({escape(text)})[/]")
             if not self.console.is_terminal:
                 self.console.print(f"    {escape(text)}")
+
+
+def _addresses(count: int) -> str:
+    """What is paid for them, whatever runs."""
+    return f"{count} public IPv4 address{'es' * (count > 1)}: {count * MONTH:.2f} USD a month"
 
 
 def _change(change: Change) -> str:

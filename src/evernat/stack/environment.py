@@ -104,12 +104,20 @@ def _types(api: Api, gateway: Gateway) -> dict[str, InstanceType]:
             # Old types also name i386, Macs arm64_mac: the 64-bit Linux one is what an image must have.
             next((a for a in t["ProcessorInfo"]["SupportedArchitectures"] if a in ("arm64", "x86_64")), ""),
             bool(t.get("BurstablePerformanceSupported")),
-            int(t.get("NetworkInfo", {}).get("MaximumNetworkInterfaces", 2)),
+            _interfaces(t.get("NetworkInfo", {})),
             frozenset(o["Location"] for o in offered if o["InstanceType"] == t["InstanceType"]),
             int(t.get("NetworkInfo", {}).get("Ipv4AddressesPerInterface", 2)),
         )
         for t in raw
     }
+
+
+def _interfaces(network: dict[str, Any]) -> int:
+    """How many interfaces the default network card takes: nodes use no other, and the total is of all cards."""
+    cards, default = network.get("NetworkCards") or [], network.get("DefaultNetworkCardIndex", 0)
+    total = int(network.get("MaximumNetworkInterfaces", 2))
+    here = [int(c.get("MaximumNetworkInterfaces", total)) for c in cards if c["NetworkCardIndex"] == default]
+    return min([total, *here])
 
 
 def _image(api: Api, gateway: Gateway, types: dict[str, InstanceType]) -> Image | None:

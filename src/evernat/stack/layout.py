@@ -3,6 +3,10 @@
 Nodes live in slots `a`, `b`, ... in the order of the public subnets, one Auto Scaling group each, so that where a node
 lives and which gateways it serves never depends on chance. A pair has one gateway, home in `a`, and `b` stands by. A
 ring has one gateway per slot, and the next slot stands by for it.
+
+With `node_address = "own"` no gateway is ever on a node's primary private address. That one keeps the public address
+which the node got at launch, so the node reaches the API whatever moves; and what is translated to a secondary address
+without an Elastic IP has no public address at all, so no packet leaves with another one than the gateway's.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from evernat.stack.spec import Gateway, PortForward
 
 @dataclass(frozen=True)
 class Slot:
-    """A node's place. `addresses` is how many private addresses its interface has: one per gateway it can hold."""
+    """A node's place. `addresses` is how many private addresses its interface has."""
 
     name: str
     subnet: str
@@ -57,23 +61,24 @@ def layout(gateway: Gateway, environment: Environment) -> Layout:
     """The layout of a stack. What `checks.ring` would refuse is left out of it."""
     if gateway.topology == "ring":
         return _ring(gateway, environment)
+    first = int(gateway.on_secondary)
     shape = Shape(
         name=gateway.name,
         home="a",
         standby="b" if gateway.topology == "pair" else "",
-        index={"a": 0, "b": 0} if gateway.topology == "pair" else {"a": 0},
+        index=dict.fromkeys("ab" if gateway.topology == "pair" else "a", first),
         tables=gateway.private_route_table_ids,
         clients=gateway.private_subnets_cidr_blocks,
         forwards=gateway.port_forward,
     )
     # With one subnet both nodes of a pair live in it.
     places = {slot: gateway.subnets[min(i, len(gateway.subnets) - 1)] for i, slot in enumerate(shape.slots)}
-    return Layout(tuple(Slot(name, subnet) for name, subnet in places.items()), (shape,))
+    return Layout(tuple(Slot(name, subnet, first + 1) for name, subnet in places.items()), (shape,))
 
 
 def _ring(gateway: Gateway, environment: Environment) -> Layout:
     places = dict(zip(names.SLOTS, gateway.subnets, strict=False))
-    order = list(places)
+    order, first = list(places), int(gateway.on_secondary)
     clients = _clients(gateway, environment)
     shapes = []
     for position, home in enumerate(order):
@@ -83,8 +88,8 @@ def _ring(gateway: Gateway, environment: Environment) -> Layout:
                 name=f"{gateway.name}-{home}",
                 home=home,
                 standby=standby,
-                # On its home a gateway has the primary address; a guest takes the secondary one beside it.
-                index={home: 0, standby: 1},
+                # A guest takes the address after the node's own gateway's.
+                index={home: first, standby: first + 1},
                 tables=tuple(
                     t
                     for t in gateway.private_route_table_ids
@@ -96,7 +101,7 @@ def _ring(gateway: Gateway, environment: Environment) -> Layout:
                 ),
             )
         )
-    return Layout(tuple(Slot(name, subnet, 2) for name, subnet in places.items()), tuple(shapes))
+    return Layout(tuple(Slot(name, subnet, first + 2) for name, subnet in places.items()), tuple(shapes))
 
 
 def zones(gateway: Gateway, environment: Environment) -> dict[str, str]:

@@ -11,6 +11,7 @@ a takeover: there is one way for both. The stack lends them the tables by tags, 
 from __future__ import annotations
 
 from evernat.stack.context import Context
+from evernat.stack.cost import public_addresses
 from evernat.stack.found import Environment, Found
 from evernat.stack.parts import (
     address,
@@ -40,6 +41,7 @@ def plan_deploy(gateway: Gateway, environment: Environment, found: Found, versio
         known=context.known,
         warnings=_warnings(context),
         resources=_resources(context),
+        public_addresses=_public_addresses(context),
     )
 
 
@@ -115,6 +117,11 @@ def _warnings(context: Context) -> tuple[str, ...]:
     if not context.gateway.enabled:
         told.append("enabled = false: no node runs, so traffic to the gateway goes nowhere")
     return tuple(told)
+
+
+def _public_addresses(context: Context) -> int:
+    gateways = len(context.layout.gateways) if context.gateway.by_address else 1
+    return public_addresses(context.gateway, context.gateway.enabled * len(context.slots), gateways)
 
 
 def _resources(context: Context) -> int:

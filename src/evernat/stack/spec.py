@@ -137,6 +137,8 @@ class Gateway(BaseModel):
     """single: one gateway, one node; pair: one gateway, two nodes; ring: in each zone a gateway and a node."""
     identity: Literal["eni", "address"] | None = None
     """What moves to another node: eni (an interface; single only, its default) or address (Elastic IP and routes)."""
+    node_address: Literal["own", "shared"] | None = None
+    """own: a node keeps its public address beside the gateway's (default of a pair); shared: that takes its place."""
     vpc_id: Annotated[str, Field(pattern=r"^vpc-[0-9a-f]+$")]
     """The VPC."""
     public_subnets: tuple[SubnetId, ...] = Field(default=(), max_length=len(SLOTS))
@@ -194,6 +196,16 @@ class Gateway(BaseModel):
             raise ValueError(f"cannot be that of a {topology}: an interface cannot move to another zone")
         return value
 
+    @field_validator("node_address")
+    @classmethod
+    def _node_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        by_address = info.data.get("topology") != "single" or info.data.get("identity") == "address"
+        if value and not by_address and "topology" in info.data and "identity" in info.data:
+            raise ValueError(
+                "is for gateways that are addresses: with identity eni a node always has its own"
+            )
+        return value
+
     @field_validator("public_subnets")
     @classmethod
     def _enough_subnets(cls, values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -246,6 +258,11 @@ class Gateway(BaseModel):
     def by_address(self) -> bool:
         """Whether the gateway's identity is its Elastic IP rather than a persistent interface."""
         return self.topology != "single" or self.identity == "address"
+
+    @property
+    def on_secondary(self) -> bool:
+        """Whether gateways' addresses are on secondary private addresses, and each node keeps its own public one."""
+        return (self.node_address or ("own" if self.topology == "pair" else "shared")) == "own"
 
     @property
     def subnets(self) -> tuple[str, ...]:

@@ -77,6 +77,8 @@ class Plan:
     warnings: tuple[str, ...] = ()
     resources: int = 0
     """How many resources the stack consists of once it is complete."""
+    public_addresses: int = 0
+    """How many public IPv4 addresses are paid for then."""
 
     @property
     def changes(self) -> tuple[Step, ...]:

@@ -12,7 +12,7 @@ from evernat.stack.spec import Gateway, RootVolume
 from evernat.terraform.hcl import Expression, written
 
 SAME = (
-    *("name", "topology", "identity", "vpc_id", "public_subnet", "public_subnets"),
+    *("name", "topology", "identity", "node_address", "vpc_id", "public_subnet", "public_subnets"),
     *("private_subnets_cidr_blocks", "private_route_table_ids", "enabled", "image_id", "instance_types"),
     *("use_spot_instance", "key_name", "tags", "ssm_policy_arn", "user_data_write_files", "root_volume"),
 )

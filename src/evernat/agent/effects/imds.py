@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from socket import inet_aton
 from typing import NamedTuple
 
 from ..common import Host
@@ -49,6 +50,15 @@ class Metadata:
         instance, region = self._fields("dynamic/instance-identity/document", "instanceId", "region")
         subnet = f"meta-data/network/interfaces/macs/{self.get('meta-data/mac')}/subnet-ipv4-cidr-block"
         return Host(instance, region, self.get(subnet), self.get("meta-data/services/domain"))
+
+    def addresses(self) -> tuple[str, ...]:
+        """The private addresses of the primary interface: the primary one first, the others in numeric order.
+
+        In which order `local-ipv4s` lists them is not documented, and a gateway's place must not depend on it.
+        """
+        primary = self.get("meta-data/local-ipv4")
+        listed = self.get(f"meta-data/network/interfaces/macs/{self.get('meta-data/mac')}/local-ipv4s").split()
+        return primary, *sorted({*listed} - {primary}, key=inet_aton)
 
     def credentials(self, renew: bool = False) -> Credentials:
         """The role's credentials, read anew every KEEP seconds or when they were refused."""

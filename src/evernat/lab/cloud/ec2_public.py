@@ -1,8 +1,9 @@
 """Public addresses on interfaces: Elastic IPs and those AWS assigns by itself.
 
 An Elastic IP on the primary private address of the primary interface takes the place of the auto-assigned address;
-when it goes, AWS assigns a new one, but only while the instance has a single interface (EC2 user guide, "Elastic IP
-addresses" and "Public IPv4 addresses").
+when it goes, AWS assigns a new one, but only while the instance has a single interface and no Elastic IP on a secondary
+private address (EC2 user guide, "Elastic IP addresses" and "Public IPv4 addresses"). An Elastic IP on a secondary
+address leaves the auto-assigned one alone, and nothing takes its place when it goes.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def assign_auto(region: Region, interface: Interface) -> None:
         return
     if machine.state not in ("pending", "running") or len(region.plugged(machine.id)) > 1:
         return
-    if not interface.auto_public and not _elastic_at(region, interface, interface.addresses[0]):
+    if not interface.auto_public and not region.elastic_on(interface.id):
         interface.auto_public = region.auto_pool.take()
 
 

@@ -55,8 +55,12 @@ def _types(context: Context) -> Iterator[Problem]:
             )
         needed = max((slot.addresses for slot in context.slots if slot), default=1)
         if kind.addresses < needed:
-            cause = f"takes {kind.addresses} private address per interface, a ring's node needs {needed}"
-            yield Problem("instance_types", kind.name, cause, "choose another type")
+            cause = (
+                f"takes {kind.addresses} IPv4 per interface, a node of this {gateway.topology} needs {needed}"
+            )
+            larger = "choose a larger type, such as a small one"
+            remedy = f'{larger}, or set node_address = "shared"' if gateway.on_secondary else larger
+            yield Problem("instance_types", kind.name, cause, remedy)
 
 
 def _offered(context: Context, kind: InstanceType) -> Iterator[Problem]:

@@ -75,14 +75,14 @@ def template_data(context: Context, slot: Slot | None = None) -> dict[str, Any]:
 def _interface(slot: Slot | None) -> dict[str, Any]:
     interface: dict[str, Any] = {
         "DeviceIndex": 0,
-        # The node's own way to the API; an Elastic IP sits on the persistent interface, or comes when the node takes
-        # a gateway, and then stands in for this address.
+        # The node's own way to the API. It is there for as long as no gateway's Elastic IP takes its place, which
+        # happens on the primary private address only.
         "AssociatePublicIpAddress": True,
         "DeleteOnTermination": True,
         "Groups": [Ref("security-group")],
     }
     if slot and slot.addresses > 1:
-        # A place for the neighbour's gateway. Given at launch, so that no call has to be waited for in a takeover.
+        # Places for gateways. Given at launch, so that no call has to be waited for in a takeover.
         interface["SecondaryPrivateIpAddressCount"] = slot.addresses - 1
     return interface
 
