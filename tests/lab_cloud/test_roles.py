@@ -233,6 +233,35 @@ def test_managed_policies_count(lab: Lab) -> None:
         client.describe_vpcs()
 
 
+SSM_CORE = """
+    ssm:DescribeAssociation ssm:GetDeployablePatchSnapshotForInstance ssm:GetDocument ssm:DescribeDocument
+    ssm:GetManifest ssm:GetParameter ssm:GetParameters ssm:ListAssociations ssm:ListInstanceAssociations
+    ssm:PutInventory ssm:PutComplianceItems ssm:PutConfigurePackageResult ssm:UpdateAssociationStatus
+    ssm:UpdateInstanceAssociationStatus ssm:UpdateInstanceInformation ssmmessages:CreateControlChannel
+    ssmmessages:CreateDataChannel ssmmessages:OpenControlChannel ssmmessages:OpenDataChannel
+    ec2messages:AcknowledgeMessage ec2messages:DeleteMessage ec2messages:FailMessage ec2messages:GetEndpoint
+    ec2messages:GetMessages ec2messages:SendReply
+"""
+"""AWS managed policy reference, AmazonSSMManagedInstanceCore, version v2."""
+
+
+def test_a_managed_policy_of_aws_is_whole(lab: Lab) -> None:
+    """It allows all that AWS's own text does, each on everything, and so lets a role read any parameter."""
+    arn = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+    policy = lab.iam.get_policy(PolicyArn=arn)["Policy"]
+    assert policy["DefaultVersionId"] == "v2"
+    text = lab.iam.get_policy_version(PolicyArn=arn, VersionId="v2")["PolicyVersion"]["Document"]
+    assert sorted(a for s in text["Statement"] for a in s["Action"]) == sorted(SSM_CORE.split())
+    assert {(s["Effect"], s["Resource"]) for s in text["Statement"]} == {("Allow", "*")}
+    role(lab)
+    lab.iam.attach_role_policy(RoleName="r", PolicyArn=arn)
+    _, client = node(lab, "ssm")
+    lab.server.client("ssm").put_parameter(Name="/any/secret", Value="x", Type="SecureString")
+    assert client.get_parameter(Name="/any/secret", WithDecryption=True)["Parameter"]["Value"] == "x"
+    with refused("AccessDeniedException"):
+        client.get_parameters_by_path(Path="/any")
+
+
 def test_credentials_stay_until_shortly_before_they_expire(lab: Lab) -> None:
     """The metadata service can ask as often as it likes; without a profile there are none."""
     role(lab)
