@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from evernat.lab.cloud import Credentials
-from tests.lab_cloud.support import Lab, refused
+from tests.lab_cloud.support import ARM, Lab, refused
 
 STACK = [{"Key": "evernat:stack", "Value": "main"}]
 
@@ -140,6 +140,88 @@ def test_a_group_is_authorized_by_its_arn(lab: Lab) -> None:
         client.complete_lifecycle_action(AutoScalingGroupName="ours", **done)
 
 
+def test_a_node_may_condemn_itself(lab: Lab) -> None:
+    """SetInstanceHealth is authorized by the tags of the instance's own group, and ends it even while it is young."""
+    role(
+        lab,
+        {
+            "Effect": "Allow",
+            "Action": "autoscaling:SetInstanceHealth",
+            "Resource": "arn:aws:autoscaling:us-west-2:123456789012:autoScalingGroup:*:autoScalingGroupName/ours*",
+            "Condition": {"StringEquals": {"aws:ResourceTag/evernat:stack": "main"}},
+        },
+    )
+    data = {"ImageId": ARM, "InstanceType": "t4g.nano", "IamInstanceProfile": {"Name": "p"}}
+    lab.ec2.create_launch_template(LaunchTemplateName="temp", LaunchTemplateData=data)
+    for name, stack in (("ours", "main"), ("theirs", "main"), ("ours2", "other")):
+        tag = {"Key": "evernat:stack", "Value": stack, "PropagateAtLaunch": True}
+        lab.asg.create_auto_scaling_group(
+            AutoScalingGroupName=name, MinSize=0, MaxSize=1, DesiredCapacity=1, VPCZoneIdentifier=lab.public,
+            LaunchTemplate={"LaunchTemplateName": "temp", "Version": "1"}, HealthCheckGracePeriod=300, Tags=[tag],
+        )  # fmt: skip
+    lab.advance()
+
+    def member(name: str) -> str:
+        (found,) = lab.asg.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        (only,) = found["Instances"]
+        return str(only["InstanceId"])
+
+    ours = member("ours")
+    keys = credentials(lab, ours)
+    client = lab.server.client("autoscaling", keys.access_key_id, keys.secret_access_key, keys.token)
+    for instance in (member("theirs"), member("ours2"), "i-00000000000000000"):
+        with refused("AccessDenied"):
+            client.set_instance_health(InstanceId=instance, HealthStatus="Unhealthy")
+    client.set_instance_health(InstanceId=ours, HealthStatus="Unhealthy")
+    lab.advance(5)
+    assert member("ours") == ours, "the grace period is respected unless told otherwise"
+    client.set_instance_health(InstanceId=ours, HealthStatus="Unhealthy", ShouldRespectGracePeriod=False)
+    lab.advance(5)
+    assert member("ours") != ours
+    told = lab.asg.describe_scaling_activities(AutoScalingGroupName="ours")["Activities"]
+    assert any("in response to a user health-check" in each["Cause"] for each in told)
+    with refused("InvalidClientTokenId"):
+        client.set_instance_health(InstanceId=ours, HealthStatus="Unhealthy")
+
+
+def test_a_node_reads_the_rules_of_groups(lab: Lab) -> None:
+    """A listing has no resources of its own: it is allowed for all, or not at all."""
+    look = {"Effect": "Allow", "Action": "ec2:DescribeSecurityGroupRules", "Resource": "*"}
+    role(lab, {**look, "Condition": {"StringEquals": {"aws:RequestedRegion": "us-west-2"}}})
+    _, client = node(lab)
+    wanted = {"Filters": [{"Name": "group-id", "Values": [lab.group]}]}
+    assert client.describe_security_group_rules(**wanted)["SecurityGroupRules"][0]["GroupId"] == lab.group
+    with refused("UnauthorizedOperation"):
+        client.update_security_group_rule_descriptions_ingress(GroupId=lab.group)
+    with refused("UnauthorizedOperation"):
+        client.revoke_security_group_ingress(GroupId=lab.group)
+
+
+def test_a_node_writes_and_reads_its_reports(lab: Lab) -> None:
+    """PutParameter over and over, GetParameter and GetParameters, each for the names of the policy and no others."""
+    place = "arn:aws:ssm:us-west-2:123456789012:parameter/evernat/main/report"
+    role(
+        lab,
+        {"Effect": "Allow", "Action": "ssm:PutParameter", "Resource": [f"{place}/main", f"{place}/node-0"]},
+        {"Effect": "Allow", "Action": ["ssm:GetParameter", "ssm:GetParameters"], "Resource": f"{place}/*"},
+    )
+    _, client = node(lab, "ssm")
+    for number, text in enumerate(("one", "two"), 1):
+        put = {"Name": "/evernat/main/report/main", "Value": text, "Type": "String", "Overwrite": True}
+        assert client.put_parameter(**put)["Version"] == number
+    assert client.get_parameter(Name="/evernat/main/report/main")["Parameter"]["Value"] == "two"
+    found = client.get_parameters(Names=["/evernat/main/report/main", "/evernat/main/report/node-0"])
+    assert [p["Value"] for p in found["Parameters"]] == ["two"]
+    assert found["InvalidParameters"] == ["/evernat/main/report/node-0"]
+    for name in ("/evernat/main/report/node-1", "/evernat/other/report/main"):
+        with refused("AccessDeniedException"):
+            client.put_parameter(Name=name, Value="x", Type="String")
+    with refused("AccessDeniedException"):
+        client.get_parameter(Name="/evernat/main/key")
+    with refused("AccessDeniedException"):
+        client.get_parameters(Names=["/evernat/main/report/main", "/evernat/main/key"])
+
+
 def test_managed_policies_count(lab: Lab) -> None:
     """An attached policy of AWS is in force like an inline one."""
     role(lab, {"Effect": "Allow", "Action": "ec2:DescribeVpcs", "Resource": "*"})
@@ -149,6 +231,35 @@ def test_managed_policies_count(lab: Lab) -> None:
     lab.iam.delete_role_policy(RoleName="r", PolicyName="x")
     with refused("UnauthorizedOperation"):
         client.describe_vpcs()
+
+
+SSM_CORE = """
+    ssm:DescribeAssociation ssm:GetDeployablePatchSnapshotForInstance ssm:GetDocument ssm:DescribeDocument
+    ssm:GetManifest ssm:GetParameter ssm:GetParameters ssm:ListAssociations ssm:ListInstanceAssociations
+    ssm:PutInventory ssm:PutComplianceItems ssm:PutConfigurePackageResult ssm:UpdateAssociationStatus
+    ssm:UpdateInstanceAssociationStatus ssm:UpdateInstanceInformation ssmmessages:CreateControlChannel
+    ssmmessages:CreateDataChannel ssmmessages:OpenControlChannel ssmmessages:OpenDataChannel
+    ec2messages:AcknowledgeMessage ec2messages:DeleteMessage ec2messages:FailMessage ec2messages:GetEndpoint
+    ec2messages:GetMessages ec2messages:SendReply
+"""
+"""AWS managed policy reference, AmazonSSMManagedInstanceCore, version v2."""
+
+
+def test_a_managed_policy_of_aws_is_whole(lab: Lab) -> None:
+    """It allows all that AWS's own text does, each on everything, and so lets a role read any parameter."""
+    arn = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+    policy = lab.iam.get_policy(PolicyArn=arn)["Policy"]
+    assert policy["DefaultVersionId"] == "v2"
+    text = lab.iam.get_policy_version(PolicyArn=arn, VersionId="v2")["PolicyVersion"]["Document"]
+    assert sorted(a for s in text["Statement"] for a in s["Action"]) == sorted(SSM_CORE.split())
+    assert {(s["Effect"], s["Resource"]) for s in text["Statement"]} == {("Allow", "*")}
+    role(lab)
+    lab.iam.attach_role_policy(RoleName="r", PolicyArn=arn)
+    _, client = node(lab, "ssm")
+    lab.server.client("ssm").put_parameter(Name="/any/secret", Value="x", Type="SecureString")
+    assert client.get_parameter(Name="/any/secret", WithDecryption=True)["Parameter"]["Value"] == "x"
+    with refused("AccessDeniedException"):
+        client.get_parameters_by_path(Path="/any")
 
 
 def test_credentials_stay_until_shortly_before_they_expire(lab: Lab) -> None:

@@ -35,7 +35,8 @@ def resources(region: Region, service: str, action: str, params: Params) -> tupl
     if service == "autoscaling" and not reads(action):
         return _groups(region, params)
     if service == "ssm":
-        names = params.get("Names") or ([params["Name"]] if params.get("Name") else [])
+        one = params.get("Name") or params.get("Path")
+        names = params.get("Names") or ([one] if one else [])
         return tuple(_parameter(region, n) for n in names)
     if service == "iam" and params.get("RoleName"):
         return (Resource(f"arn:aws:iam::{region.account}:role/{params['RoleName']}"),)

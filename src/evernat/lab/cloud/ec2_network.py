@@ -5,7 +5,6 @@ moto deletes what is in use; AWS answers `DependencyViolation` (EC2 API error co
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from evernat.lab.cloud import ec2_tags
@@ -13,9 +12,6 @@ from evernat.lab.cloud.errors import AwsError, dependency, missing
 from evernat.lab.cloud.filters import apply, page, select
 from evernat.lab.cloud.registry import Params, guards, handles
 from evernat.lab.cloud.state import Region
-
-RULES_PER_GROUP = 60
-"""Inbound or outbound rules per security group (Amazon VPC quotas)."""
 
 SUBNET_FILTERS = {
     "subnet-id": "SubnetId",
@@ -125,43 +121,6 @@ def check_create_group(region: Region, params: Params) -> None:
             "InvalidGroup.Duplicate",
             f"The security group '{params.get('GroupName')}' already exists for VPC '{vpc.id}'",
         )
-
-
-@guards("ec2", "AuthorizeSecurityGroupIngress")
-def check_ingress(region: Region, params: Params) -> None:
-    """CIDRs must be networks, groups must exist, and the quota holds."""
-    _check_rules(region, params, len(region.security_group(params.get("GroupId", "")).ingress_rules))
-
-
-@guards("ec2", "AuthorizeSecurityGroupEgress")
-def check_egress(region: Region, params: Params) -> None:
-    """As for ingress; each direction has a quota of its own."""
-    _check_rules(region, params, len(region.security_group(params.get("GroupId", "")).egress_rules))
-
-
-def _check_rules(region: Region, params: Params, have: int) -> None:
-    permissions: list[dict[str, Any]] = params.get("IpPermissions") or []
-    count = 0
-    for permission in permissions:
-        for block in permission.get("IpRanges") or []:
-            _check_cidr(block.get("CidrIp", ""))
-            count += 1
-        for pair in permission.get("UserIdGroupPairs") or []:
-            if pair.get("GroupId"):
-                region.security_group(pair["GroupId"])
-            count += 1
-    if count + have > RULES_PER_GROUP:
-        raise AwsError(
-            "RulesPerSecurityGroupLimitExceeded",
-            "The maximum number of rules per security group has been reached.",
-        )
-
-
-def _check_cidr(text: str) -> None:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise AwsError("InvalidParameterValue", f"CIDR block {text} is malformed") from None
 
 
 @handles("ec2", "DescribeSubnets")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import lru_cache
 from typing import Any
 
 # The lab brings its own images, and moto's take a second to load.
@@ -16,6 +17,7 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 import moto.backends
 from moto.core.request import Request
 from moto.ec2.responses import EC2Response
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.models import AWSManagedPolicy
 from moto.iam.responses import IamResponse
 from moto.ssm.responses import SimpleSystemManagerResponse
@@ -30,19 +32,20 @@ RESPONSES: dict[str, Any] = {
     "ssm": SimpleSystemManagerResponse,
 }
 
-AWS_POLICIES = {
-    "AmazonSSMManagedInstanceCore": [
-        "ssm:UpdateInstanceInformation",
-        "ssm:DescribeAssociation",
-        "ssm:GetDocument",
-        "ssm:PutInventory",
-        "ssm:UpdateAssociationStatus",
-        "ssm:UpdateInstanceAssociationStatus",
-        "ssmmessages:*",
-        "ec2messages:*",
-    ]
-}
-"""Managed policies of AWS that a deployment may attach (IAM: their published documents, shortened)."""
+AWS_POLICIES = (
+    "AmazonSSMManagedInstanceCore",
+    "AmazonSSMManagedEC2InstanceDefaultPolicy",
+    "AmazonEC2ReadOnlyAccess",
+    "CloudWatchAgentServerPolicy",
+)
+"""AWS's own policies that somebody attaches to nodes, each with the whole text that AWS publishes for it."""
+
+
+@lru_cache(maxsize=1)
+def _published() -> dict[str, Any]:
+    """The texts of AWS_POLICIES, of which moto keeps copies. Reading them takes some 70 ms."""
+    every = json.loads(aws_managed_policies_data)
+    return {name: every[name] for name in AWS_POLICIES}
 
 
 def call(request: ApiRequest, account: str) -> Answer:
@@ -78,18 +81,7 @@ def fresh(account: str) -> None:
         if account in backend:
             backend[account].reset()
     iam = moto.backends.get_backend("iam")[account]["aws"]
-    for name, actions in AWS_POLICIES.items():
-        document = {
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}],
-        }
-        data = {
-            "DefaultVersionId": "v1",
-            "Path": "/",
-            "Document": document,
-            "CreateDate": "2019-03-15T17:22:12+00:00",
-            "UpdateDate": "2019-05-23T16:54:21+00:00",
-        }
+    for name, data in _published().items():
         policy = AWSManagedPolicy.from_data(name, account, "aws", data)
         iam.managed_policies[policy.arn] = policy
 

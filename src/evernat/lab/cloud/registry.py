@@ -34,10 +34,7 @@ MOTO: dict[str, frozenset[str]] = {
         CreateInternetGateway AttachInternetGateway DetachInternetGateway DeleteInternetGateway
         DescribeInternetGateways
         CreateRouteTable DeleteRouteTable AssociateRouteTable DisassociateRouteTable ReplaceRouteTableAssociation
-        CreateSecurityGroup DeleteSecurityGroup DescribeSecurityGroups DescribeSecurityGroupRules
-        AuthorizeSecurityGroupIngress AuthorizeSecurityGroupEgress
-        RevokeSecurityGroupIngress RevokeSecurityGroupEgress ModifySecurityGroupRules
-        UpdateSecurityGroupRuleDescriptionsIngress UpdateSecurityGroupRuleDescriptionsEgress
+        CreateSecurityGroup DeleteSecurityGroup DescribeSecurityGroups
         CreateKeyPair ImportKeyPair DescribeKeyPairs DeleteKeyPair
         DescribeRegions DescribeAvailabilityZones DescribeAccountAttributes
         DescribeInstanceTypes DescribeInstanceTypeOfferings

@@ -36,15 +36,21 @@ def describe(region: Region, params: Params) -> Params:
 
 @handles("autoscaling", "SetInstanceHealth")
 def set_health(region: Region, params: Params) -> Params:
-    """Unhealthy members are replaced; within the grace period only if ShouldRespectGracePeriod is false."""
+    """Unhealthy members are replaced; within the grace period only if ShouldRespectGracePeriod is false.
+
+    One that is already terminating is refused (user guide, "Health checks for instances").
+    """
     group, member = _member(region, params.get("InstanceId", ""))
     status = params.get("HealthStatus", "")
     if status not in ("Healthy", "Unhealthy"):
         raise AwsError("ValidationError", "HealthStatus must be Healthy or Unhealthy")
+    if member.leaving:
+        raise AwsError("ValidationError", f"The instance {member.instance_id} is already terminating.")
     started = member.in_service_since if member.in_service_since is not None else region.clock()
     young = region.clock() - started < group.grace
     if not (young and params.get("ShouldRespectGracePeriod", True)):
         member.healthy = status == "Healthy"
+        member.sentenced = not member.healthy
     return {}
 
 

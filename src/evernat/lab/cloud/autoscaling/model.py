@@ -88,6 +88,8 @@ class Member:
     joined: float
     state: LifecycleState = "Pending"
     healthy: bool = True
+    sentenced: bool = False
+    """Unhealthy because somebody said so (SetInstanceHealth)."""
     protected: bool = False
     in_service_since: float | None = None
     wait: Wait | None = None

@@ -165,12 +165,9 @@ def _replace_unhealthy(region: Region, group: Group) -> None:
         if works and launches_first(group):
             member.retiring = "unhealthy"
         elif group.runs("Terminate") or not works:
-            terminate(
-                region,
-                group,
-                member,
-                "an instance was taken out of service in response to an EC2 health check.",
-            )
+            whose = "a user health-check" if member.sentenced else "an EC2 health check"
+            cause = f"an instance was taken out of service in response to {whose}."
+            terminate(region, group, member, cause)
             group.cause = (
                 "an instance was started in response to a difference between desired and actual capacity."
             )
