@@ -34,10 +34,10 @@ resource "aws_ssm_parameter" "agent" {
 
 # Nodes overwrite these with what they know of their gateways. Here they are made so that they are removed.
 resource "aws_ssm_parameter" "report" {
-  for_each = local.by_address ? local.report_parameters : {}
+  for_each = local.by_address ? merge(local.report_parameters, { for name in local.other_reports : name => "${local.report_folder}/${name}" }) : {}
 
   name           = each.value
-  description    = "evernat gateway ${local.stack}: report of the node in charge"
+  description    = "evernat gateway ${local.stack}: what its nodes report"
   type           = "String"
   insecure_value = "{}"
   tags           = merge(local.tags, { "evernat:part" = "report" })

@@ -62,18 +62,18 @@ locals {
         Sid      = "ReadParameters"
         Effect   = "Allow"
         Action   = ["ssm:GetParameters"]
-        Resource = ["${local.parameter}${local.key_parameter}", "${local.parameter}${local.agent_folder}/*"]
+        Resource = ["${local.parameter}${local.key_parameter}", "${local.parameter}${local.agent_folder}/*", "${local.parameter}${local.report_folder}/replacement"]
       },
       {
         Sid      = "Report"
         Effect   = "Allow"
         Action   = ["ssm:PutParameter"]
-        Resource = [for name in local.report_parameters : "${local.parameter}${name}"]
+        Resource = ["${local.parameter}${local.report_folder}/*"]
       },
       {
         Sid       = "AnswerLaunchHook"
         Effect    = "Allow"
-        Action    = ["autoscaling:CompleteLifecycleAction"]
+        Action    = ["autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth"]
         Resource  = [for slot in local.slots : "${local.scaling}/${local.group_names[slot]}"]
         Condition = local.of_stack
       },

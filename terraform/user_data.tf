@@ -9,7 +9,11 @@ locals {
   key_parameter = "/evernat/${local.stack}/key"
   agent_folder  = "/evernat/${local.stack}/agent"
 
-  report_parameters = { for home, gateway in local.gateways : home => "/evernat/${local.stack}/report/${local.stack}${gateway.suffix}" }
+  report_folder     = "/evernat/${local.stack}/report"
+  report_parameters = { for home, gateway in local.gateways : home => "${local.report_folder}/${local.stack}${gateway.suffix}" }
+
+  # What else nodes report: why one gave up, by slot, and when one last had itself replaced.
+  other_reports = concat([for slot in local.slots : "node-${slot}"], ["replacement"])
 
   # Settings that name things which do not exist yet are known late. The size of the user data is judged with ids that
   # are as long, so that a mistake shows in the plan.

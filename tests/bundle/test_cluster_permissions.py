@@ -77,12 +77,18 @@ def test_parameters_are_only_read() -> None:
 
 
 def test_reports() -> None:
-    """A node writes what it tells of a gateway of the stack, and no other parameter."""
-    for gateway in ("main-a", "main-b"):
-        report = Resource(f"{SSM}/evernat/main/report/{gateway}")
+    """A node writes the stack's reports: of gateways, of itself, of a replacement; and no other parameter."""
+    for name in ("main-a", "main-b", "node-a", "replacement"):
+        report = Resource(f"{SSM}/evernat/main/report/{name}")
         assert allowed("ssm:PutParameter", report)
         assert not allowed("ssm:DeleteParameter", report)
-    for name in ("main/report/main-c", "main/report/main-a/x", "main/report", "other/report/main-a"):
+    for name in (
+        "main/reports/main-a",
+        "main/report",
+        "main/key",
+        "other/report/main-a",
+        "main-a/report/main-a",
+    ):
         assert not allowed("ssm:PutParameter", Resource(f"{SSM}/evernat/{name}"))
 
 
@@ -96,7 +102,7 @@ def test_reading_is_bound_to_the_region() -> None:
 def test_nothing_else() -> None:
     """No wildcard in any action, no tags, no other services; without tables nothing about routes."""
     actions = [action for statement in POLICY["Statement"] for action in statement["Action"]]
-    assert len(actions) == len(set(actions)) == 12
+    assert len(actions) == len(set(actions)) == 13
     assert not [a for a in actions if "*" in a or "Tag" in a]
     bare = cluster_policy(
         "aws-cn",

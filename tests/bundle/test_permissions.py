@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evernat.agent.effects import address, api, ec2, store
+from evernat.agent.effects import address, api, ec2, replacement, store
 from evernat.bundle import agent_policy, cluster_policy
 
 POLICY = agent_policy("aws", "us-west-2", "123456789012", "main", "evernat-main", "eni-1")
@@ -43,12 +43,13 @@ VERBS = (
     "Replace",
     "Create",
     "Modify",
+    "Set",
 )
 
 
 @pytest.mark.parametrize(
     ("modules", "policy"),
-    [([api, ec2], POLICY), ([api, store, address], CLUSTER)],
+    [([api, ec2], POLICY), ([api, store, address, replacement], CLUSTER)],
     ids=["eni", "address"],
 )
 def test_what_is_called_is_allowed_and_nothing_else(

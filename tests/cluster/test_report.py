@@ -7,7 +7,8 @@ from typing import Any
 
 from evernat.agent import cluster_report
 from evernat.agent.cluster_model import Beat, Role, Seen, State
-from evernat.agent.cluster_report import EVERY, Told, due, report
+from evernat.agent.cluster_report import Told, due, report
+from evernat.agent.contract import REPORT_EVERY as EVERY
 from tests.cluster.test_elect import MINE, NOW, THEIRS, at, seen
 
 SERVING = {"main": {"role": "serve", "synced": True, "lag_ms": 0.21, "entries": 1234}}

@@ -11,6 +11,7 @@ import pytest
 
 from evernat.lab.cloud.iam import evaluate
 from evernat.stack import library
+from evernat.stack.steps import Call
 from tests.lab_cloud.support import refused
 from tests.stack.cluster import Agents
 from tests.stack.support import pair, ring
@@ -118,7 +119,10 @@ def test_a_role_of_an_earlier_version(world: World) -> None:
         iam.attach_role_policy(RoleName=ROLE, PolicyArn=arn)
     plan = library.plan(world.gateway(), world.api())
     (step,) = plan.changes
-    assert [call.operation for call in step.calls] == ["put_role_policy", "detach_role_policy"]
+    assert [call.operation for call in step.actions if isinstance(call, Call)] == [
+        "put_role_policy",
+        "detach_role_policy",
+    ]
     world.deploy(world.gateway())
     assert attached(world) == [mine]
     assert session_manager(world)

@@ -31,7 +31,8 @@ from .effects.imds import Metadata
 from .effects.listen import Listener
 from .effects.nft import Nft
 from .effects.peer import Peers, urgent
-from .machine import packets, view
+from .effects.replacement import replace
+from .machine import fitness, packets, view
 from .node.merge import STOP, merge
 from .sync import SyncProcess
 from .values import InvariantError
@@ -42,7 +43,7 @@ AGAIN = 0.5  # seconds until a failed action may be tried again
 AT_ONCE = 6  # looks at one fact under way,
 HANGS = 1.0  # not counting those that began so long ago: their connection died as an address moved
 MOST = 40  # but these too
-ALWAYS = {"sync": 0.2, "report": 5.0}  # seconds between two rounds of what no decision waits for
+ALWAYS = {"sync": 0.2, "report": 2.0}  # seconds between two rounds of what no decision waits for
 CHECK = 2.0  # seconds a place of the internet has to answer: time for one SYN to be repeated
 LANDING = 1.0  # the same while an address moves: then a fresh connection is worth more than a repeated packet
 QUIET = (
@@ -346,7 +347,7 @@ class Agent:
             self.told[name] = told  # whatever comes of it: the next one is soon enough
             report = self.report(now)
             text = json.dumps({**report["gateways"][name], "at": report["at"]})
-            cloud.put(cluster_report.parameter(self.config.stack, name), text)
+            cloud.put(contract.report(self.config.stack, name), text)
         return {}
 
     def _partner(self, gate: Gate) -> str:
@@ -408,7 +409,17 @@ class Agent:
             raise EffectError(f"the standby lacks connections after {packets.DRAIN} s")
         return {"drained": self.seen.drained | {gateway}}
 
+    def _do_replace(self, cloud: Cloud, cause: str) -> Found:
+        log("replace", cause=cause)
+        self.put({"replaced": time.monotonic() + fitness.USELESS})  # whatever comes of it
+        replace(cloud, self.config.stack, self.seen.me)
+        return {}
+
     def _do_complete(self, cloud: Cloud, result: str) -> Found:
+        if result == "ABANDON":
+            text = json.dumps(cluster_report.of_node(self.state, self.seen, time.time()))
+            with contextlib.suppress(EffectError):  # worse than not knowing why is not to be replaced
+                cloud.put(contract.report(self.config.stack, f"node-{self.config.slot}"), text)
         there = cloud.complete(self.config.group, self.config.hook, result)
         return {"hook": "answered" if there else "none"}
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from . import elect
-from .cluster_model import Seen, State
+from .cluster_model import OWN, Seen, State
+from .contract import REPORT_EVERY
 from .machine import view
 from .status import moment
-
-EVERY = (
-    60.0  # seconds between two reports without news, so that a reader can tell that the holder still says it
-)
+from .values import Egress
 
 Copies = Mapping[str, Mapping[str, Any]]  # what flow sync says, by gateway
 
@@ -21,15 +19,7 @@ class Told(NamedTuple):
     """What was last reported of a gateway: what counts as news, and when."""
 
     news: tuple[Any, ...] = ()
-    at: float = -EVERY
-
-
-def parameter(stack: str, gateway: str) -> str:
-    """The SSM parameter in which the holder of a gateway reports.
-
-    Not a tag on its address: AWS Config charges for each change of an Elastic IP, and this one changes every minute.
-    """
-    return f"/evernat/{stack}/report/{gateway}"
+    at: float = -REPORT_EVERY
 
 
 def due(state: State, seen: Seen, copies: Copies, told: Mapping[str, Told], now: float) -> dict[str, Told]:
@@ -38,9 +28,16 @@ def due(state: State, seen: Seen, copies: Copies, told: Mapping[str, Told], now:
     for name, gate in state.gates.items():
         if gate.role is elect.HOLDING:
             copy = copies.get(name, {})
-            news = gate.since, *_standby(name, state, seen, now), copy.get("role"), copy.get("synced")
+            health = _hop(seen.egress.get(name)), elect.problems(seen), elect.proven(gate, seen)
+            news = (
+                gate.since,
+                *_standby(name, state, seen, now),
+                copy.get("role"),
+                copy.get("synced"),
+                *health,
+            )
             last = told.get(name, Told())
-            if news != last.news or now - last.at >= EVERY:
+            if news != last.news or now - last.at >= REPORT_EVERY:
                 found[name] = Told(news, now)
     return found
 
@@ -69,14 +66,46 @@ def report(state: State, seen: Seen, copies: Copies, now: float, wall: float) ->
                 "taken": gate.taken and moment(shift + gate.taken),
                 "why": gate.why,
                 "sync": copies.get(name),
+                "egress": _egress(seen.egress.get(name), shift),
+                "problems": elect.problems(seen),
+                "version": config.version,
             }
             for name, gate in gates.items()
         },
         "peers": {name: round(now - beat.at, 2) for name, beat in seen.beats.items()},
-        "faults": seen.faults,
+        "egress": _egress(seen.egress.get(OWN), shift),
+        "problems": elect.problems(seen),
         "hook": seen.hook,
         "notice": seen.notice,
     }
+
+
+def of_node(state: State, seen: Seen, wall: float) -> dict[str, Any]:
+    """Why a node that gives its launch hook back is of no use: its own log dies with it."""
+    gates = state.gates.values()
+    last = seen.egress.get(OWN)
+    way = [f"its own way out: {last.hop}: {last.cause}"] if last and last.hop else []
+    return {
+        "instance": seen.me,
+        "at": moment(wall),
+        "role": ", ".join(sorted({gate.role.value for gate in gates})),
+        "cause": "; ".join(f"{gate.config.name}: {gate.cause}" for gate in gates),
+        "problems": [*elect.problems(seen), *way],
+    }
+
+
+def _egress(last: Optional[Egress], shift: float) -> Optional[dict[str, Any]]:
+    return last and {
+        "ok": last.ok,
+        "hop": last.hop,
+        "cause": last.cause,
+        "address": last.address,
+        "at": moment(shift + last.at),
+    }
+
+
+def _hop(last: Optional[Egress]) -> str:
+    return last.hop if last else ""
 
 
 def _standby(name: str, state: State, seen: Seen, now: float) -> list[str]:

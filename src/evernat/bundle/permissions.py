@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evernat.agent.cluster_report import parameter as place
+from evernat.agent.contract import report
 from evernat.bundle.beside import folder
 
 
@@ -75,6 +75,7 @@ def cluster_policy(
     scaling = f"arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName"
     of_stack = {"aws:ResourceTag/evernat:stack": stack}
     members = [f"{ec2}:network-interface/*", f"{ec2}:instance/*"]
+    replacement = report(stack, "replacement")
     look = ["Addresses", "Instances", "NetworkInterfaces", "RouteTables"]
     statements = [
         _statement("Look", [f"ec2:Describe{what}" for what in look], "*", {"aws:RequestedRegion": region}),
@@ -90,16 +91,14 @@ def cluster_policy(
             # The key, and the files of the agent that lie beside the user data, of whatever version.
             "ReadParameters",
             ["ssm:GetParameters"],
-            [f"{parameter}{key_parameter}", f"{parameter}{folder(stack)}/*"],
+            # And when the stack last had a node replaced.
+            [f"{parameter}{key_parameter}", f"{parameter}{folder(stack)}/*", f"{parameter}{replacement}"],
         ),
-        _statement(
-            "Report",
-            ["ssm:PutParameter"],
-            [f"{parameter}{place(stack, gateway)}" for gateway in gateways],
-        ),
+        _statement("Report", ["ssm:PutParameter"], [f"{parameter}{report(stack, '*')}"]),
         _statement(
             "AnswerLaunchHook",
-            ["autoscaling:CompleteLifecycleAction"],
+            # And have itself replaced, when it is of no use and others are.
+            ["autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth"],
             [f"{scaling}/{name}" for name in group_names],
             of_stack,
         ),

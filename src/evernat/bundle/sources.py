@@ -36,7 +36,13 @@ ONLY = {
         *("machine/__init__.py", "machine/fitness.py", "machine/packets.py", "machine/view.py"),
         *("node/__init__.py", "node/merge.py"),
         *("flows.py", "flowsync.py", "sync.py", "syncwire.py"),
-        *("effects/address.py", "effects/conntrack.py", "effects/peer.py", "effects/store.py"),
+        *(
+            "effects/address.py",
+            "effects/conntrack.py",
+            "effects/peer.py",
+            "effects/replacement.py",
+            "effects/store.py",
+        ),
     },
 }
 """Files that only one identity needs."""
@@ -68,9 +74,7 @@ def beside_sources() -> dict[str, str]:
 
 
 def _paths() -> set[str]:
-    return {path for path, _ in _walk(files("evernat.agent"), "")} - {
-        "kernel/firewall.py"
-    }  # nobody imports it yet
+    return {path for path, _ in _walk(files("evernat.agent"), "")} - {"kernel/firewall.py"}
 
 
 def _stripped(wanted: Set[str]) -> dict[str, str]:

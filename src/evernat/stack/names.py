@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from evernat.agent import cluster_report
+from evernat.agent import contract
 
 Part = Literal[
     "security-group",
@@ -75,7 +75,7 @@ def key_parameter(stack: str) -> str:
 
 def report_parameter(stack: str, gateway: str) -> str:
     """The SSM parameter in which the holder of a gateway tells of it."""
-    return cluster_report.parameter(stack, gateway)
+    return contract.report(stack, gateway)
 
 
 def role_name(stack: str, region: str) -> str:

@@ -12,6 +12,10 @@ MOST = 10
 """Names that one GetParameters takes (Systems Manager API reference)."""
 
 
+class MissingError(UnansweredError):
+    """There is no such parameter."""
+
+
 class Store(Api):
     """Reads and writes parameters."""
 
@@ -22,6 +26,13 @@ class Store(Api):
             found.update(self._some(names[at : at + MOST]))
         return found
 
+    def parameter(self, name: str) -> str:
+        """The text of one, empty when there is none."""
+        try:
+            return self.parameters([name])[name]
+        except MissingError:
+            return ""
+
     def put(self, name: str, value: str) -> None:
         """Store a text, over the last one."""
         self._ask("PutParameter", {"Name": name, "Value": value, "Type": "String", "Overwrite": True})
@@ -31,7 +42,7 @@ class Store(Api):
         try:
             found = json.loads(answer)
             if found["InvalidParameters"]:
-                raise UnansweredError(f"GetParameters: there is no {', '.join(found['InvalidParameters'])}")
+                raise MissingError(f"GetParameters: there is no {', '.join(found['InvalidParameters'])}")
             return {item["Name"]: item["Value"] for item in found["Parameters"]}
         except (ValueError, LookupError, TypeError) as error:
             raise UnansweredError(f"GetParameters: {error!r}") from error
