@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
 
 from evernat.cli.status import _report
 from evernat.stack import library, names
-from evernat.stack.reports import OLD, Report, Sync, read
+from evernat.stack.reports import LIMIT, OLD, Report, Sync, read
 from evernat.stack.status import GatewayStatus, status
+from tests import hostile
 from tests.stack.cluster import Agents
 from tests.stack.support import pair, ring
 from tests.stack.world import World
@@ -73,16 +75,127 @@ def test_a_clock_that_is_behind() -> None:
     """No report is from the future."""
     report = after(-30)
     assert report
-    assert report.age == 0
+    assert (report.age, report.stale) == (0, False)
+
+
+def test_from_the_future() -> None:
+    """A holder cannot keep its word fresh by dating it far ahead."""
+    report = after(-3600)
+    assert report
+    assert (report.age, report.stale) == (0, True)
 
 
 def test_stale() -> None:
-    """After three missed reports it is shown with its age, and what that may mean."""
+    """After two missed reports it is shown with its age, and what that may mean."""
     assert "ago:" not in shown(after(OLD))
     assert "reported 5 min ago: no way to the API" in shown(after(300))
 
 
-@pytest.mark.parametrize("text", [None, "", "{}", "[]", "no JSON", json.dumps({**TOLD, "sync": 5})])
+SYNC = TOLD["sync"]
+NO_SYNC: list[Any] = [5, "x", [], {}, {"role": 5}]
+BAD: list[dict[str, Any]] = [
+    *({key: value} for key in ("holder", "at", "since") for value in (None, 5, "", "x", ["i-a"])),
+    *(
+        {"at": at}
+        for at in ("2026-02-30T12:00:00Z", "2026-07-01T12:00:00", "2026-07-01", "٢٠٢٦-07-01T12:00:00Z")
+    ),
+    *({"taken": taken} for taken in (5, True, "yesterday", "2026-07-01T11:00:00Z\n")),
+    *(
+        {"standby": standby}
+        for standby in ("i-b", None, [5], ["i-B"], ["i-b\x1b[2J"], ["i-b"] * 33, {"i-b": 1})
+    ),
+    *({"why": why} for why in (5, None, ["x"])),
+    *({"sync": sync} for sync in NO_SYNC),
+    *({"sync": {**SYNC, "synced": value}} for value in (1, "true", None)),
+    *({"sync": {**SYNC, "entries": value}} for value in (-1, 1.5, "1", True, 10**12, None)),
+    *({"sync": {**SYNC, "lag_ms": value}} for value in (-1, "1", True, float("nan"), float("inf"), 1e300)),
+]
+
+
+@pytest.mark.parametrize("changed", BAD, ids=str)
+def test_wrong_fields(changed: dict[str, Any]) -> None:
+    """A field that is not of its type, or out of its range, and nothing of the report counts."""
+    assert after(**changed) is None
+
+
+def test_unknown_fields() -> None:
+    """What a newer agent tells beside it is left out, also where a copying node says more of itself."""
+    assert after(news={"x": [1]}, sync={**SYNC, "position": 7}) == after()
+
+
+def test_long_texts() -> None:
+    """A long reason is cut; a report longer than a parameter can be is none."""
+    report = after(why="x" * 1000)
+    assert report
+    assert (len(report.why), report.why[-2:]) == (500, "x…")
+    assert after(why="x" * 8192) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_anything(seed: int) -> None:
+    """Of any text at all there is a report with all its types right, or none; never an error."""
+    random = Random(seed)
+    read_any = 0
+    for _ in range(3000):
+        text = _mutated(random)
+        report = read(text, "i-a", AT)
+        if report is not None:
+            read_any += 1
+            assert _sound(report)
+            assert shown(report)
+    assert read_any > 100
+    for text in (
+        "[" * LIMIT,
+        '{"holder":' * 800,
+        '"\\ud800"',
+        "1" * LIMIT,
+        "\ud800",
+        "\x00",
+        "\ufeff{}",
+        "1e999",
+    ):
+        assert read(text, "i-a", AT) is None
+
+
+def _mutated(random: Random) -> str:
+    """A report with one or two values replaced by anything, or its text by something near it."""
+    told = json.loads(json.dumps(TOLD))
+    for _ in range(random.randint(1, 2)):
+        place = random.choice((told, told["sync"] if isinstance(told["sync"], dict) else told))
+        place[random.choice((*place, hostile.text(random)))] = _value(random)
+    text = json.dumps(told, ensure_ascii=random.random() < 0.5)
+    at = random.randrange(len(text))
+    return (
+        text if random.random() < 0.6 else text[:at] + random.choice(("", '"', "\x00", "[")) + text[at + 1 :]
+    )
+
+
+def _value(random: Random, depth: int = 0) -> Any:
+    values: list[Any] = [
+        None, True, 0, -1, 1.5, 10**30, float("nan"), "", "i-a", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z",
+        hostile.text(random, surrogates=True), hostile.text(random) * 50,
+    ]  # fmt: skip
+    if depth < 3 and random.random() < 0.3:
+        inner = [_value(random, depth + 1) for _ in range(random.randint(0, 40))]
+        return random.choice((inner, {str(v): v for v in inner}))
+    return random.choice(values)
+
+
+def _sound(report: Report) -> bool:
+    words = (report.since, report.taken or "", report.why, *report.standby)
+    sync = report.sync
+    return (
+        all(isinstance(word, str) and len(word) <= 500 for word in words)
+        and isinstance(report.standby, tuple)
+        and len(report.standby) <= 32
+        and type(report.age) is float
+        and 0 <= report.age < 1e12
+        and type(report.stale) is bool
+        and (sync is None or (type(sync.synced), type(sync.lag_ms), type(sync.entries)) == (bool, float, int))
+    )
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", "no JSON"])
 def test_nothing_to_read(text: str | None) -> None:
     """No report, or none that makes sense: not reported yet."""
     assert read(text, "i-a", AT) is None

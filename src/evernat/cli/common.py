@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,20 +9,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from evernat.cli.terminal import Terminal, document
 from evernat.stack.api import Api
 from evernat.stack.errors import StackError
 from evernat.stack.load import gateway_from, read_table
 from evernat.stack.spec import Gateway
+from evernat.text import visible
 
 FILE = Path("evernat.toml")
 
 Tell = Callable[[str], None]
 """Called with a line on what is being waited for."""
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal()
+err = Terminal(stderr=True)
 
 File = Annotated[Path, typer.Option("--file", "-f", help="The stack's description.")]
 Region = Annotated[str | None, typer.Option("--region", help="AWS region; wins over the file.")]
@@ -69,7 +69,7 @@ def name_and_api(file: Path, name: str | None, region: str | None, profile: str 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.write(document(value) + "\n")
 
 
 def confirmed(question: str, yes: bool) -> bool:
@@ -78,7 +78,7 @@ def confirmed(question: str, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise StackError("nobody is there to confirm", "add --yes")
-    return typer.confirm(question, err=True)
+    return typer.confirm(visible(question), err=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evernat.cli import common, show
+from evernat.cli.terminal import safe
 from evernat.stack import library
 from evernat.stack.status import GatewayStatus, Status, status
 from evernat.stack.steps import Plan
@@ -73,5 +74,5 @@ def _show(now: Status, done: Plan, seconds: float, as_json: bool) -> None:
 
 
 def _line(one: GatewayStatus) -> str:
-    address = f" at {one.public_address}" if one.public_address else ""
-    return f"gateway [bold]{one.name}[/] is {one.state}{address}"
+    address = f" at {safe(one.public_address)}" if one.public_address else ""
+    return f"gateway [bold]{safe(one.name)}[/] is {safe(one.state)}{address}"

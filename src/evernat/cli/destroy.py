@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evernat.cli import common, show
+from evernat.cli.terminal import safe
 from evernat.stack import library
 
 
@@ -43,4 +44,4 @@ def destroy(
         )
         return
     gone = f"is gone  {seconds:.1f} s" if first.changes else "does not exist: nothing to do"
-    common.out.print(f"stack [bold]{stack}[/] {gone}")
+    common.out.print(f"stack [bold]{safe(stack)}[/] {gone}")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from evernat.cli import common
-from evernat.cli.failover import Gateway, gateway_of
+from evernat.cli.failover import Gateway, gateway_of, where
+from evernat.cli.terminal import safe
 from evernat.drill.report import page
 from evernat.drill.result import Result
 from evernat.drill.watch import WAYS, Outage, by_api, ready, watch
@@ -70,7 +70,7 @@ def drill(
             probe_from,
             connections,
             timeout,
-            lambda text: spinner.update(escape(text)),
+            spinner.tell,
         )
     if report:
         report.write_text(page(result), encoding="utf-8")
@@ -79,7 +79,7 @@ def drill(
         return
     _text(result)
     if report:
-        common.out.print(f"wrote {report}")
+        common.out.print(f"wrote {safe(report)}")
 
 
 def _check(how: str, connections: int, probe_from: str | None) -> None:
@@ -127,8 +127,8 @@ def _carried_out(
 def _text(result: Result) -> None:
     outage = result.outage
     common.out.print(
-        f"gateway [bold]{outage.gateway}[/] at {outage.public_address}: {outage.source.id} (slot {outage.source.slot}) "
-        f"broken by {outage.how}, {outage.target.id} (slot {outage.target.slot}) took over"
+        f"gateway [bold]{safe(outage.gateway)}[/] at {safe(outage.public_address)}: {where(outage.source)} "
+        f"broken by {safe(outage.how)}, {where(outage.target)} took over"
     )
     for what, value in result.figures():
-        common.out.print(f"  {what:17} {value}")
+        common.out.print(f"  {what:17} {safe(value)}")

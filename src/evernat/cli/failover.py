@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from evernat.cli import common
+from evernat.cli.terminal import safe
 from evernat.stack.errors import StackError
+from evernat.stack.found import Node
 from evernat.stack.handover import Handover, hand_over, standing_by, target_of
 from evernat.stack.serving import Scene, look
 
@@ -38,14 +40,18 @@ def failover(
         scene = look(api, stack, reports=True)
         chosen = gateway_of(scene, gateway)
         slot = target_of(scene, chosen, to)
-        scene = standing_by(api, scene, chosen, slot, spinner.update)
-        done = hand_over(api, scene, chosen, slot, timeout=timeout, report=spinner.update)
+        scene = standing_by(api, scene, chosen, slot, spinner.tell)
+        done = hand_over(api, scene, chosen, slot, timeout=timeout, report=spinner.tell)
     if as_json:
         common.print_json(as_dict(done))
         return
+    _text(done)
+
+
+def _text(done: Handover) -> None:
     common.out.print(
-        f"gateway [bold]{done.gateway}[/] at {done.public_address}: {done.source.id} (slot {done.source.slot}) → "
-        f"{done.target.id} (slot {done.target.slot})"
+        f"gateway [bold]{safe(done.gateway)}[/] at {safe(done.public_address)}: {where(done.source)} → "
+        f"{where(done.target)}"
     )
     routes = (
         f", the last of {len(done.routes)} routes after {max(done.routes.values()):.1f} s"
@@ -56,6 +62,11 @@ def failover(
         f"address moved after {done.address:.1f} s{routes}; by the API's record nobody had all of it for at most "
         f"{done.gap:.1f} s"
     )
+
+
+def where(node: Node) -> str:
+    """A node for a line with markup."""
+    return f"{safe(node.id)} (slot {safe(node.slot)})"
 
 
 def gateway_of(scene: Scene, wanted: str) -> str:

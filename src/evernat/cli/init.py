@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from evernat.cli import common
+from evernat.cli.terminal import safe
 from evernat.stack.api import Api
 from evernat.stack.errors import StackError
 from evernat.stack.init import Candidate, candidates, text
@@ -56,7 +57,7 @@ def init(
         common.print_json({"file": str(file), "vpc_id": gateway.vpc_id, "foreign_routes": foreign})
         return
     replace = " --replace-routes" if chosen and chosen.foreign else ""
-    common.out.print(f"wrote {file}. Next:  evernat plan{replace}")
+    common.out.print(f"wrote {safe(file)}. Next:  evernat plan{replace}")
 
 
 def _look(api: Api, vpc_id: str | None, yes: bool) -> Candidate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -11,23 +10,23 @@ import time
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from evernat.cli.terminal import Terminal, document, safe
 from evernat.lab import client, place
 from evernat.lab.client import KILL_WAYS, Lab
 from evernat.lab.disturbances import DISTURBANCES
 from evernat.lab.errors import LabError
 from evernat.lab.profile import PROFILES
 from evernat.terraform.provider import provider
+from evernat.text import visible
 
 app = typer.Typer(
     name="lab",
     help="A cloud on this machine: the AWS API, real packets, instances that boot. Nothing leaves the machine.",
     no_args_is_help=True,
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal()
+err = Terminal(stderr=True)
 
 Name = Annotated[
     str, typer.Option("--name", "-n", help="Which lab; several can stand side by side.", envvar="EVERNAT_LAB")
@@ -43,7 +42,7 @@ Node = Annotated[str, typer.Argument(help="An instance id (its beginning is enou
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    sys.stdout.write(document(value) + "\n")
 
 
 def _done(as_json: bool, value: Any, text: str) -> None:
@@ -66,10 +65,10 @@ def up(
         raise LabError(f"--latency {latency!r} is not known", f"use one of {', '.join(PROFILES)}")
     begun = time.monotonic()
     with err.status("starting") as spinner:
-        lab = client.up(name, latency, progress=lambda text: spinner.update(text))
+        lab = client.up(name, latency, progress=spinner.tell)
     status = lab.status()
     for note in status["degraded"]:
-        err.print(f"[yellow]note[/] {note}")
+        err.print(f"[yellow]note[/] {safe(note)}")
     _done(
         as_json,
         status,
@@ -98,14 +97,15 @@ def status(name: Name = "lab", as_json: AsJson = False) -> None:
         _print_json(value)
         return
     out.print(
-        f"lab [bold]{name}[/]  {value['state']}  latency {value['latency']}  {value['region']}  {value['endpoint']}"
+        f"lab [bold]{safe(name)}[/]  {safe(value['state'])}  latency {safe(value['latency'])}  "
+        f"{safe(value['region'])}  {safe(value['endpoint'])}"
     )
     if value["troubles"]:
         out.print(f"[dim]for all[/]  {', '.join(value['troubles'])}")
     _aligned([["host", h["name"], h["address"], h["instance"]] for h in value["hosts"]])
     _aligned([_node_row(node) for node in value["nodes"]] or [["node", "none"]])
     for note in value["degraded"]:
-        out.print(f"[yellow]note[/] {note}")
+        out.print(f"[yellow]note[/] {safe(note)}")
 
 
 def _node_row(node: dict[str, Any]) -> list[str]:
@@ -120,7 +120,7 @@ def _aligned(rows: list[list[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *rest in rows:
         cells = (f"{cell:<{width}}" for cell, width in zip(rest, widths[1:], strict=True))
-        out.print(f"[dim]{first}[/]  {escape('  '.join(cells).rstrip())}")
+        out.print(f"[dim]{safe(first)}[/]  {safe('  '.join(cells).rstrip())}")
 
 
 @app.command("list")
@@ -136,7 +136,7 @@ def list_labs(as_json: AsJson = False) -> None:
         _print_json(rows)
         return
     for row in rows:
-        out.print(f"{row['name']}  {row['state']}")
+        out.print(f"{safe(row['name'])}  {safe(row['state'])}")
 
 
 @app.command()
@@ -280,7 +280,7 @@ def console(node: Node, name: Name = "lab", as_json: AsJson = False) -> None:
     if as_json:
         _print_json({"node": node, "lines": text.splitlines()})
     else:
-        sys.stdout.write(text)
+        sys.stdout.write(visible(text, "\n\t"))
 
 
 @app.command()

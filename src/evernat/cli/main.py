@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from importlib import import_module
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from evernat import version
+from evernat.cli.terminal import Terminal, document, safe
 from evernat.errors import EvernatError
 
 VERBS = ("init", "plan", "deploy", "status", "failover", "drill", "destroy", "terraform", "scenario")
@@ -53,12 +51,17 @@ def _assemble(first: str) -> None:
 def _tell(cause: str, remedy: str) -> None:
     """An error, on standard error: for people, or as JSON when JSON was asked for."""
     if "--json" in sys.argv:
-        sys.stderr.write(json.dumps({"error": cause, "remedy": remedy}) + "\n")
+        sys.stderr.write(document({"error": cause, "remedy": remedy}, indent=None) + "\n")
         return
-    err = Console(stderr=True, highlight=False, soft_wrap=True)
-    err.print(f"[red]error[/] {escape(cause)}")
+    err = Terminal(stderr=True)
+    err.print(f"[red]error[/] {_lines(cause)}")
     if remedy:
-        err.print(f"[dim]→[/] {escape(remedy)}")
+        err.print(f"[dim]→[/] {_lines(remedy)}")
+
+
+def _lines(text: str) -> str:
+    """Lines below the first stand further in: nothing that a message quotes can look like output of ours."""
+    return "\n  ".join(map(safe, text.split("\n")))
 
 
 def main() -> None:

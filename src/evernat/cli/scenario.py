@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from evernat.cli import common
+from evernat.cli.terminal import safe
 from evernat.scenario import Played, play, read
 
 
@@ -42,12 +42,12 @@ def scenario(
 
 def _show(played: Played, differences: list[str]) -> None:
     for line in played.script.comment:
-        common.out.print(f"[dim]# {escape(line)}[/]")
+        common.out.print(f"[dim]# {safe(line)}[/]")
     for line in played.lines:
         colour = {">": "bold", "!": "red"}.get(line[0], "")
-        common.out.print(f"[{colour}]{escape(line)}[/]" if colour else escape(line))
+        common.out.print(f"[{colour}]{safe(line)}[/]" if colour else safe(line))
     if differences:
         common.err.print("[red]error[/] the decisions are not those in the file:")
         for line in differences:
-            common.err.print(escape(line))
+            common.err.print(safe(line))
         common.err.print("[dim]→[/] evernat scenario FILE --update  writes the new ones, when they are right")

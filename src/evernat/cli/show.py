@@ -6,9 +6,8 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.status import Status as Spinner
 
+from evernat.cli.terminal import Waiting, safe
 from evernat.stack.cost import MONTH
 from evernat.stack.steps import Change, Plan, Step
 
@@ -30,7 +29,7 @@ def plan_text(plan: Plan, console: Console) -> None:
     if plan.changes and plan.public_addresses:
         console.print(f"  [dim]{_addresses(plan.public_addresses)}[/]")
     for warning in plan.warnings:
-        console.print(f"[yellow]note[/] {escape(warning)}")
+        console.print(f"[yellow]note[/] {safe(warning)}")
     console.print(summary(plan))
 
 
@@ -38,21 +37,21 @@ def title(step: Step) -> str:
     """A step in one line, with markup."""
     mark, colour = MARKS[step.verb]
     if step.verb == "wait":
-        return f"[{colour}]{mark}[/] wait {escape(step.title)}"
-    because = f" [dim]because {escape(step.because)}[/]" if step.because else ""
-    return f"[{colour}]{mark}[/] {step.verb} [bold]{step.part}[/] {escape(step.title)}{because}"
+        return f"[{colour}]{mark}[/] wait {safe(step.title)}"
+    because = f" [dim]because {safe(step.because)}[/]" if step.because else ""
+    return f"[{colour}]{mark}[/] {step.verb} [bold]{safe(step.part)}[/] {safe(step.title)}{because}"
 
 
 def summary(plan: Plan) -> str:
     """What the plan amounts to, in one line with markup."""
     if not plan.changes:
-        return f"stack [bold]{plan.stack}[/] in {plan.region}: nothing to do"
+        return f"stack [bold]{safe(plan.stack)}[/] in {safe(plan.region)}: nothing to do"
     counts = [
         f"{plan.count(verb)} to {verb}"
         for verb in ("create", "change", "replace", "delete")
         if plan.count(verb)
     ]
-    return f"stack [bold]{plan.stack}[/] in {plan.region}: {', '.join(counts)}"
+    return f"stack [bold]{safe(plan.stack)}[/] in {safe(plan.region)}: {', '.join(counts)}"
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -81,7 +80,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 class Progress:
     """Prints steps as they are done, with what is being waited for beside a spinner."""
 
-    def __init__(self, console: Console, spinner: Spinner) -> None:
+    def __init__(self, console: Console, spinner: Waiting) -> None:
         self.console = console
         self.spinner = spinner
         self.begun = time.monotonic()
@@ -94,9 +93,9 @@ class Progress:
         elif text == "done":
             self.console.print(f"  {title(step)} [dim]{time.monotonic() - self.begun:.1f} s[/]")
         else:
-            self.spinner.update(f"{title(step)} [dim]({escape(text)})[/]")
+            self.spinner.update(f"{title(step)} [dim]({safe(text)})[/]")
             if not self.console.is_terminal:
-                self.console.print(f"    {escape(text)}")
+                self.console.print(f"    {safe(text)}")
 
 
 def _addresses(count: int) -> str:
@@ -105,9 +104,9 @@ def _addresses(count: int) -> str:
 
 
 def _change(change: Change) -> str:
-    old, new = escape(change.old), escape(change.new)
+    old, new = safe(change.old), safe(change.new)
     if not change.old:
-        return f"{escape(change.field)}: + {new}"
+        return f"{safe(change.field)}: + {new}"
     if not change.new:
-        return f"{escape(change.field)}: - {old}"
-    return f"{escape(change.field)}: {old} → {new}"
+        return f"{safe(change.field)}: - {old}"
+    return f"{safe(change.field)}: {old} → {new}"

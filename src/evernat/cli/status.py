@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-
 from evernat.cli import common
+from evernat.cli.terminal import safe
 from evernat.stack.reports import Report
-from evernat.stack.status import GatewayStatus, Status
+from evernat.stack.status import GatewayStatus, GroupStatus, NodeStatus, RouteStatus, Status
 from evernat.stack.status import status as look
 
 COLOURS = {
@@ -37,56 +36,68 @@ def status(
 
 
 def _coloured(state: str) -> str:
-    return f"[{COLOURS.get(state, 'red')}]{state}[/]"
+    return f"[{COLOURS.get(state, 'red')}]{safe(state)}[/]"
 
 
 def _text(now: Status) -> None:
     out = common.out
-    out.print(f"stack [bold]{now.stack}[/]  {now.region}  {now.vpc_id}  {now.topology}")
+    place = "  ".join(safe(one) for one in (now.region, now.vpc_id, now.topology))
+    out.print(f"stack [bold]{safe(now.stack)}[/]  {place}")
     for gateway in now.gateways:
         out.print(_gateway(gateway, ring=len(now.gateways) > 1))
         if gateway.holder and gateway.home_slot:
             out.print("          " + _report(gateway))
     for route in now.routes:
-        gateway_name = f"  [dim]{route.gateway}[/]" if len(now.gateways) > 1 and route.gateway else ""
-        out.print(
-            f"route     {_coloured(route.state)}  {route.route_table} → {escape(route.target)}{gateway_name}"
-        )
+        out.print(_route(route, several=len(now.gateways) > 1))
     for group in now.groups:
-        name = "" if group == now.group else f"{group.name}  "
-        out.print(
-            f"group     {name}{group.members} of {group.desired} nodes, {group.purchase}"
-            f"  [dim]{escape(group.last_activity)}[/]"
-        )
+        out.print(_group(group, named=group != now.group))
     for node in now.nodes:
-        slot = f"{node.slot}  " if node.slot else ""
-        place = f"{node.type}{' spot' if node.spot else ''}  {node.zone}  {node.private_address}"
-        states = "  ".join(state for state in (node.state, node.lifecycle, node.health) if state)
-        out.print(
-            f"node      {slot}{node.id}  {states}  {place}  agent {node.agent or '-'}  since {node.launched[:19]}"
-        )
-    out.print(f"[dim]agent {now.agent_version or '-'}, last change {now.last_change or '-'}[/]")
+        out.print(_node(node))
+    out.print(f"[dim]agent {safe(now.agent_version or '-')}, last change {safe(now.last_change or '-')}[/]")
 
 
 def _gateway(gateway: GatewayStatus, *, ring: bool) -> str:
-    why = f"  {escape(gateway.why)}" if gateway.why else ""
-    address = gateway.public_address or "no public address"
+    why = f"  {safe(gateway.why)}" if gateway.why else ""
+    address = safe(gateway.public_address or "no public address")
+    holder = safe(gateway.holder or "-")
     if not gateway.home_slot:
         return (
             f"gateway   {_coloured(gateway.state)}  [bold]{address}[/]  "
-            f"{gateway.interface or '-'} {gateway.private_address or ''}  holder {gateway.holder or '-'}{why}"
+            f"{safe(gateway.interface or '-')} {safe(gateway.private_address or '')}  holder {holder}{why}"
         )
-    holder = f"{gateway.holder} in {gateway.holder_slot}" if gateway.holder else "-"
+    if gateway.holder:
+        holder += f" in {safe(gateway.holder_slot)}"
     # In a pair neither place is better than the other.
     guest = ring and gateway.holder_slot not in ("", gateway.home_slot)
-    away = f" (home is {gateway.home_slot})" if guest else ""
+    away = f" (home is {safe(gateway.home_slot)})" if guest else ""
     standby = ""
     if gateway.standby_slot:
-        standby = f"  standby {gateway.standby or '-'} in {gateway.standby_slot}"
+        standby = f"  standby {safe(gateway.standby or '-')} in {safe(gateway.standby_slot)}"
     return (
-        f"gateway   {_coloured(gateway.state)}  {gateway.name}  [bold]{address}[/]  "
+        f"gateway   {_coloured(gateway.state)}  {safe(gateway.name)}  [bold]{address}[/]  "
         f"holder {holder}{away}{standby}{why}"
     )
+
+
+def _route(route: RouteStatus, *, several: bool) -> str:
+    gateway = f"  [dim]{safe(route.gateway)}[/]" if several and route.gateway else ""
+    return f"route     {_coloured(route.state)}  {safe(route.route_table)} → {safe(route.target)}{gateway}"
+
+
+def _group(group: GroupStatus, *, named: bool) -> str:
+    name = f"{safe(group.name)}  " if named else ""
+    size = f"{group.members} of {group.desired} nodes, {safe(group.purchase)}"
+    return f"group     {name}{size}  [dim]{safe(group.last_activity)}[/]"
+
+
+def _node(node: NodeStatus) -> str:
+    slot = f"{safe(node.slot)}  " if node.slot else ""
+    place = (
+        f"{safe(node.type)}{' spot' if node.spot else ''}  {safe(node.zone)}  {safe(node.private_address)}"
+    )
+    states = "  ".join(safe(state) for state in (node.state, node.lifecycle, node.health) if state)
+    age = f"agent {safe(node.agent or '-')}  since {safe(node.launched[:19])}"
+    return f"node      {slot}{safe(node.id)}  {states}  {place}  {age}"
 
 
 def _report(gateway: GatewayStatus) -> str:
@@ -94,9 +105,9 @@ def _report(gateway: GatewayStatus) -> str:
     report = gateway.report
     if report is None:
         return "[dim]the holder has not reported yet[/]"
-    parts = [f"held since {report.since}"]
+    parts = [f"held since {safe(report.since)}"]
     if report.taken:
-        parts.append(f"taken {report.taken}: {escape(report.why)}")
+        parts.append(f"taken {safe(report.taken)}: {safe(report.why)}")
     if gateway.standby_slot:
         parts.append(_sync(report))
     age = f"reported {_duration(report.age)} ago"

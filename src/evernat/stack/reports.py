@@ -1,15 +1,83 @@
-"""What the holder of a gateway told of it: only the nodes know how their copying goes, and why a gateway was taken."""
+"""What the holder of a gateway told of it: only the nodes know how their copying goes, and why a gateway was taken.
+
+A node is the least trusted part of a stack, since it faces the internet: its report is a text of at most `LIMIT`
+characters whose fields have their types, ranges and lengths, or there is no report. Fields that are not known here are
+left out. Texts in it may hold any character: who shows them escapes them (`cli.terminal`).
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, TypeVar
 
-OLD = 180.0
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+OLD = 120.0
 """Seconds after which a report is stale: it is renewed every 60."""
+
+LIMIT = 8192
+"""Characters of a report; no SSM parameter takes more (Systems Manager API reference, PutParameter)."""
+
+LONGEST = 500
+"""Characters of a text in it; the rest of a longer one is left out."""
+
+MOST = 32
+"""Entries of a list in it."""
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _moment(text: str) -> str:
+    datetime.fromisoformat(text)  # there is no 30th of February
+    return text
+
+
+# The types of a report's fields.
+Words = Annotated[str, AfterValidator(_clipped)]
+Instance = Annotated[str, Field(pattern=r"^i-[0-9a-z]{1,40}$")]
+Moment = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+    ),
+    AfterValidator(_moment),
+]
+Instances = Annotated[tuple[Instance, ...], Field(max_length=MOST)]
+Milliseconds = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=10**12)]
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+Given = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class _Copy(BaseModel):
+    """How flow sync goes, as its process says it."""
+
+    model_config = Given
+
+    role: Words
+    synced: bool = False
+    lag_ms: Milliseconds = 0.0
+    entries: Count = 0
+
+
+class _Told(BaseModel):
+    """The fields of a report that are read. One more is declared here, with its type, and handed on by `read`."""
+
+    model_config = Given
+
+    holder: Instance
+    at: Moment
+    since: Moment
+    standby: Instances = ()
+    # 0 is how the agent says that it never took the gateway.
+    taken: Annotated[Moment | None, BeforeValidator(lambda value: value or None)] = None
+    why: Words = ""
+    sync: _Copy | None = None
 
 
 @dataclass(frozen=True)
@@ -40,22 +108,35 @@ class Report:
 
 def read(text: str | None, holder: str | None, now: datetime) -> Report | None:
     """The report of the present holder; None when there is none, or none that can be read."""
-    try:
-        raw = json.loads(text or "")
-        if not holder or raw["holder"] != holder:
-            return None  # of the one before; or between two
-        age = max((now - datetime.fromisoformat(raw["at"])).total_seconds(), 0.0)
-        return Report(
-            since=str(raw["since"]),
-            standby=tuple(raw["standby"]),
-            sync=_sync(raw["sync"]),
-            taken=raw["taken"] or None,
-            why=str(raw["why"]),
-            age=round(age, 1),
-            stale=age > OLD,
-        )
-    except (ValueError, LookupError, TypeError):
+    told = parsed(text, _Told)
+    if told is None or not holder or told.holder != holder:
+        return None  # of the one before; or between two
+    age, stale = aged(told.at, now)
+    return Report(
+        since=told.since,
+        standby=told.standby,
+        sync=_sync(told.sync),
+        taken=told.taken,
+        why=told.why,
+        age=age,
+        stale=stale,
+    )
+
+
+def parsed(text: str | None, shape: type[Shape]) -> Shape | None:
+    """A node's text as one of the shapes above; None when it is not one."""
+    if not text or len(text) > LIMIT:
         return None
+    try:
+        return shape.model_validate_json(text)
+    except ValueError:
+        return None
+
+
+def aged(at: str, now: datetime) -> tuple[float, bool]:
+    """How old a node's word is in seconds, and whether it is stale: also when it is dated that far in the future."""
+    age = (now - datetime.fromisoformat(at)).total_seconds()
+    return round(max(age, 0.0), 1), abs(age) > OLD
 
 
 def today() -> datetime:
@@ -63,8 +144,8 @@ def today() -> datetime:
     return datetime.now(UTC)
 
 
-def _sync(raw: Mapping[str, Any] | None) -> Sync | None:
+def _sync(copy: _Copy | None) -> Sync | None:
     # Right after a takeover it still tells how this node followed the former holder.
-    if not raw or raw["role"] != "serve":
+    if copy is None or copy.role != "serve":
         return None
-    return Sync(bool(raw["synced"]), round(raw["lag_ms"], 2), raw["entries"])
+    return Sync(copy.synced, round(copy.lag_ms, 2), copy.entries)
