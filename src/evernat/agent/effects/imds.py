@@ -57,7 +57,9 @@ class Metadata:
         In which order `local-ipv4s` lists them is not documented, and a gateway's place must not depend on it.
         """
         primary = self.get("meta-data/local-ipv4")
-        listed = self.get(f"meta-data/network/interfaces/macs/{self.get('meta-data/mac')}/local-ipv4s").split()
+        listed = self.get(
+            f"meta-data/network/interfaces/macs/{self.get('meta-data/mac')}/local-ipv4s"
+        ).split()
         return primary, *sorted({*listed} - {primary}, key=inet_aton)
 
     def credentials(self, renew: bool = False) -> Credentials:
