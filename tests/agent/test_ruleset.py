@@ -80,7 +80,7 @@ def test_a_flowtable_is_asked_for() -> None:
     """With a flowtable the same table has one on the gateway's device, and established TCP and UDP go there."""
     text = ruleset.table(GATEWAY, CLIENTS, frozenset(), True)
     assert 'devices = { "lo" }' in text
-    assert "ct state established meta l4proto { tcp, udp } flow add @fast" in text
+    assert "ct state established ct status assured meta l4proto { tcp, udp } flow add @fast" in text
 
 
 PAIR = "ip link add gw0 type veth peer name gw1; ip link set gw1 up; ip link set gw0 up"

@@ -96,7 +96,8 @@ def test_the_agents_files_are_fetched_by_ten(
     lab: Lab, cloud: Cloud, stored: list[str], tmp_path: Path
 ) -> None:
     """More parameters than one call takes; a node that starts again asks for the key alone."""
-    (tmp_path / "effects").mkdir()
+    for below in ("effects", "kernel"):
+        (tmp_path / below).mkdir()
     for _ in range(2):
         assert beside.fetch(cloud, str(tmp_path), KEY, stored) == "c0ffee"
         for path, source in beside_sources().items():

@@ -15,11 +15,11 @@ it. When it is gone the clients of guarded gateways are not let out, and resets 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Network, collapse_addresses
 
 from . import contract
 from .cluster_model import Gateway, Rules
-from .kernel import check
+from .kernel import check, firewall
+from .kernel.firewall import Firewall, Opening, Site, blocks
 
 TABLE = """\
 table ip evernat
@@ -34,6 +34,11 @@ table ip evernat {
   chain early {
     type filter hook prerouting priority raw;
     %(unheard)s
+    %(early)s
+  }
+  chain own {
+    type filter hook output priority raw;
+    %(own)s
   }
   chain prerouting {
     type nat hook prerouting priority dstnat;
@@ -46,19 +51,20 @@ table ip evernat {
   chain forward {
     type filter hook forward priority filter; policy drop;
     %(closed)s
+    %(clamp)s
     %(offload)s
     ct state established,related accept
     ct status dnat accept
     %(check)s
+    %(transit)s
     %(opened)s
   }
   chain input {
     type filter hook input priority filter; policy drop;
     iifname "lo" accept
-    ct state established,related accept
+    %(replies)s
     %(beats)s
-    %(clients)s
-    udp sport 67 udp dport 68 accept
+    %(admitted)s
   }
 }
 """
@@ -67,9 +73,7 @@ LASTING = "200ms"  # four heartbeats; less than what makes a peer call this node
 UPDATE = "update @alive { meta protocol timeout " + LASTING + " }"
 DEAD = "meta protocol != @alive"  # every packet of this table is of the same protocol, so this asks for the element
 
-FLOWTABLE = 'flowtable fast { hook ingress priority filter; devices = { "%s" }; }'
-BOTH = "{ tcp, udp }"
-# No doubled braces here, as an f-string would have them: a parameter of SSM takes none (`bundle.beside`).
+Lines = dict[str, list[str]]
 
 
 def table(
@@ -80,75 +84,88 @@ def table(
     link: str,
     flowtable: bool,
     primary: str = "",
+    site: Site = firewall.NOWHERE,
+    settings: Firewall = firewall.DEFAULT,
+    openings: Iterable[Opening] = (),
 ) -> str:
     """The whole table, for one transaction.
 
     `addresses`: gateway -> the private address that stands for it here. `primary`: the node's own private address, to
-    which the check of its own way is translated; empty: the one that the kernel chooses.
+    which the check of its own way is translated; empty: the one that the kernel chooses. `openings`: besides the
+    user's settings, what may reach the node itself.
     """
-    targets, unheard, dnat, snat, opened, closed, clients = dict(rules.targets), [], [], [], [], [], []
-    for n, g in enumerate(gateways):
-        if addresses[g.name]:
-            snat.append(check.translated(contract.client(n), addresses[g.name]))
-        source = f"ip saddr {_set(g.clients)}"
-        clients.append(f"{source} accept")
-        if addresses[g.name] and (g.name in rules.contested or g.name not in rules.open):
-            unheard.append(f"ip daddr {addresses[g.name]} tcp flags rst drop")
-        if addresses[g.name] and g.name in rules.guarded:
-            unheard.append(f"ip daddr {addresses[g.name]} {DEAD} tcp flags rst drop")
-            closed.append(f"{source} {DEAD} drop")
-        if g.name not in rules.open or g.name in rules.held:
-            closed.append(f"{source} drop")
-        if g.name not in rules.open:
+    clients = [block for g in gateways for block in g.clients]
+    fast = flowtable and link
+    texts: Lines = {
+        "flowtable": [firewall.FLOWTABLE % link] if fast else [],
+        "offload": [firewall.OFFLOAD] if fast else [],
+        "replies": firewall.REPLIES,
+        "early": firewall.early(rules.members, port),
+        "own": firewall.own(rules.members, port),
+        "clamp": [firewall.CLAMP],
+        "check": [check.ACCEPT],
+        "transit": firewall.transit(clients, site, settings),
+        "beats": _beats(gateways, rules, port),
+        "admitted": firewall.admitted(clients, site, settings, openings),
+        "snat": [check.translated(contract.OWN, primary)],
+        **{name: [] for name in ("unheard", "dnat", "opened", "closed")},
+    }
+    for index, gateway in enumerate(gateways):
+        if addresses[gateway.name]:
+            texts["snat"].append(check.translated(contract.client(index), addresses[gateway.name]))
+        _gateway(texts, gateway, addresses[gateway.name], rules)
+    lines = {name: "\n    ".join(each) for name, each in texts.items()}
+    switch = {"renew": contract.RENEW, "port": port, "lasting": LASTING, "update": UPDATE}
+    return TABLE % {**lines, **switch}
+
+
+def _gateway(texts: Lines, gateway: Gateway, address: str, rules: Rules) -> None:
+    """Add what one gateway's clients and forwards need."""
+    name, clients = gateway.name, blocks(gateway.clients)
+    source = f"ip saddr {clients}"
+    if address and (name in rules.contested or name not in rules.open):
+        texts["unheard"].append(f"ip daddr {address} tcp flags rst drop")
+    if address and name in rules.guarded:
+        texts["unheard"].append(f"ip daddr {address} {DEAD} tcp flags rst drop")
+        texts["closed"] += _shut(clients, f"{DEAD} ")
+    if name not in rules.open or name in rules.held:
+        texts["closed"] += _shut(clients)
+    if name not in rules.open:
+        return
+    texts["snat"].append(f"{source} snat to {address}")
+    texts["opened"].append(f"{source} meta l4proto tcp ct state invalid reject with tcp reset")
+    if name not in rules.ending:
+        texts["opened"].append(f"{source} ct state new accept")
+        texts["dnat"] += _forwards(gateway, address, dict(rules.targets))
+
+
+def _shut(clients: str, when: str = "") -> list[str]:
+    """Let these clients out no more. What answers them passes, but must not bring a flow back into the flowtable."""
+    return [f"ip saddr {clients} {when}drop", f"ip daddr {clients} {when}ct state established,related accept"]
+
+
+def _forwards(gateway: Gateway, address: str, targets: Mapping[str, str]) -> Iterable[str]:
+    """A gateway's port forwards; one whose target is not known has none."""
+    for f in gateway.forwards:
+        target = targets.get(f.target, "") if f.dynamic else f.target
+        head = f"ip daddr {address} ip saddr {blocks(f.sources)} {f.protocol} dport"
+        first, last = f.ports
+        if not target:
             continue
-        snat.append(f"{source} snat to {addresses[g.name]}")
-        opened.append(f"{source} meta l4proto tcp ct state invalid reject with tcp reset")
-        if g.name in rules.ending:
-            continue
-        opened.append(f"{source} ct state new accept")
-        for f in g.forwards:
-            target = targets.get(f.target, "") if f.dynamic else f.target
-            head = f"ip daddr {addresses[g.name]} ip saddr {_set(f.sources)} {f.protocol} dport"
-            first, last = f.ports
-            if not target:
-                continue
-            if f.target_port == first:
-                dnat.append(f"{head} {first}-{last} dnat to {target}")
-            else:  # nft cannot shift a range
-                shift = f.target_port - first
-                dnat += [f"{head} {port} dnat to {target}:{port + shift}" for port in range(first, last + 1)]
-    sync = f"meta l4proto {BOTH} th dport {port}"
+        if f.target_port == first:
+            yield f"{head} {first}-{last} dnat to {target}"
+        else:  # nft cannot shift a range
+            shift = f.target_port - first
+            yield from (f"{head} {port} dnat to {target}:{port + shift}" for port in range(first, last + 1))
+
+
+def _beats(gateways: Sequence[Gateway], rules: Rules, port: int) -> list[str]:
+    """Who may use the members' port."""
+    sync = f"meta l4proto {{ tcp, udp }} th dport {port}"
     # A client's forgery is counted by the agent, but a flood of them must not crowd out the heartbeats.
-    few = [f"ip saddr {_set(g.clients)} udp dport {port} limit rate 20/second accept" for g in gateways]
-    beats = [
-        *([f"ip saddr {_set(rules.members)} {sync} accept"] if rules.members else []),
+    few = [f"ip saddr {blocks(g.clients)} udp dport {port} limit rate 20/second accept" for g in gateways]
+    return [
+        *([f"ip saddr {blocks(rules.members)} {sync} accept"] if rules.members else []),
         *few,
         f"{sync} drop",
     ]
-    texts = {
-        "unheard": unheard,
-        "check": [check.ACCEPT],
-        "dnat": dnat,
-        "snat": snat,
-        "opened": opened,
-        "closed": closed,
-        "clients": clients,
-        "beats": beats,
-    }
-    snat.append(check.translated(contract.OWN, primary))
-    fast = flowtable and link
-    return TABLE % {
-        "renew": contract.RENEW,
-        "port": port,
-        "lasting": LASTING,
-        "update": UPDATE,
-        **{name: "\n    ".join(lines) for name, lines in texts.items()},
-        "flowtable": FLOWTABLE % link if fast else "",
-        "offload": f"ct state established meta l4proto {BOTH} flow add @fast" if fast else "",
-    }
-
-
-def _set(blocks: Iterable[str]) -> str:
-    """The same addresses in blocks that do not overlap: nft takes no others."""
-    inside = ", ".join(map(str, collapse_addresses(map(IPv4Network, blocks))))
-    return "{ " + inside + " }"

@@ -11,12 +11,13 @@ From outside nothing is answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, collapse_addresses
 
 from . import contract
 from .common import Forward, Targets
-from .kernel import check
+from .kernel import check, firewall
+from .kernel.firewall import Firewall, Opening, Site
 from .model import Element, Elements, Gateway
 
 MARK = "0xe4"
@@ -29,6 +30,14 @@ table ip evernat {
   map move { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; flags interval; }
   map keep { type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval; }
   %(flowtable)s
+  chain early {
+    type filter hook prerouting priority raw;
+    %(early)s
+  }
+  chain own {
+    type filter hook output priority raw;
+    %(own)s
+  }
   chain prerouting {
     type nat hook prerouting priority dstnat;
     ip daddr %(address)s dnat ip to ip saddr . ip protocol . th dport map @move
@@ -42,42 +51,56 @@ table ip evernat {
   chain forward {
     type filter hook forward priority filter; policy drop;
     iifname != "%(link)s" oifname != "%(link)s" accept
+    %(clamp)s
     %(offload)s
     ct state established,related accept
     ct status dnat accept
     %(check_accept)s
     iifname != "%(link)s" drop
     ip saddr != @clients drop
+    %(transit)s
     meta l4proto tcp ct state invalid meta mark set %(mark)s reject with tcp reset
     oifname "%(link)s" ct state new accept
   }
   chain input {
     type filter hook input priority filter; policy drop;
     iifname "lo" accept
-    ct state established,related accept
-    ip saddr @clients accept
-    udp sport 67 udp dport 68 accept
+    %(replies)s
+    %(admitted)s
   }
 }
 """
 
-FLOWTABLE = 'flowtable fast { hook ingress priority filter; devices = { "%s" }; }'
-OFFLOAD = "ct state established meta l4proto { tcp, udp } flow add @fast"
 
+def table(
+    gateway: Gateway,
+    clients: Sequence[str],
+    elements: Elements,
+    flowtable: bool,
+    site: Site = firewall.NOWHERE,
+    settings: Firewall = firewall.DEFAULT,
+    openings: Iterable[Opening] = (),
+) -> str:
+    """The whole table, for one transaction.
 
-def table(gateway: Gateway, clients: Iterable[str], elements: Elements, flowtable: bool) -> str:
-    """The whole table, for one transaction. `flowtable`: let established flows bypass it."""
-    text = TABLE % {
-        "clients": ", ".join(_collapse(clients)),
-        "address": gateway.address,
-        "link": gateway.link,
-        "mark": MARK,
-        "check": f"{check.translated(contract.client(0), gateway.address)}\n    {check.translated(contract.OWN, '')}",
-        "check_accept": check.ACCEPT,
-        "flowtable": FLOWTABLE % gateway.link if flowtable else "",
-        "offload": OFFLOAD if flowtable else "",
+    `flowtable`: let established flows bypass it. `openings`: besides the user's settings, what may reach the node.
+    """
+    checks = (contract.client(0), gateway.address), (contract.OWN, "")
+    texts = {
+        "flowtable": [firewall.FLOWTABLE % gateway.link] if flowtable else [],
+        "offload": [firewall.OFFLOAD] if flowtable else [],
+        "replies": firewall.REPLIES,
+        "early": firewall.early((), 0),
+        "own": firewall.own((), 0),
+        "clamp": [firewall.CLAMP],
+        "check": [check.translated(*each) for each in checks],
+        "check_accept": [check.ACCEPT],
+        "transit": firewall.transit(clients, site, settings),
+        "admitted": firewall.admitted(clients, site, settings, openings),
     }
-    return text + update(frozenset(), elements)
+    lines = {name: "\n    ".join(each) for name, each in texts.items()}
+    plain = {"clients": ", ".join(_collapse(clients)), "address": gateway.address, "link": gateway.link}
+    return TABLE % {**lines, **plain, "mark": MARK} + update(frozenset(), elements)
 
 
 def elements(forwards: Iterable[Forward], targets: Targets) -> Elements:

@@ -74,7 +74,7 @@ def beside_sources() -> dict[str, str]:
 
 
 def _paths() -> set[str]:
-    return {path for path, _ in _walk(files("evernat.agent"), "")} - {"kernel/firewall.py"}
+    return {path for path, _ in _walk(files("evernat.agent"), "")}
 
 
 def _stripped(wanted: Set[str]) -> dict[str, str]:

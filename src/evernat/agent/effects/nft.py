@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Optional
 
@@ -14,13 +15,18 @@ INSTALL = """\
 if command -v dnf >/dev/null; then exec dnf install -y nftables; fi
 apt-get -q update && exec apt-get -qy install nftables"""
 
+AGAIN = 10.0  # seconds without a flowtable after a load with one has failed
+
 
 class Nft:
     """Our table."""
 
-    def __init__(self) -> None:
+    def __init__(self, fast: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """`fast`: load tables with a flowtable, where the kernel has one."""
+        self._clock = clock
         self.note = ""  # why there is no flowtable
-        self._fast = True
+        self._fast = fast
+        self._failed = float("-inf")  # when the last load with a flowtable did
         self._listing: Optional[str] = ""  # None: as the kernel lists it next
         self._installer: subprocess.Popen[bytes] | None = None
 
@@ -42,14 +48,22 @@ class Nft:
         return [] if self._listing and found == self._listing else ["no nftables table"]
 
     def load(self, table: Callable[[bool], str]) -> None:
-        """The whole table in one transaction, without a flowtable if the kernel has none: that is asked once."""
+        """The whole table in one transaction, without a flowtable when it fails with one.
+
+        That may pass (a device is being unplugged, which the kernel tells by the same error as a missing module): a
+        load after AGAIN seconds tries it with one again.
+        """
+        fast = self._fast and self._clock() - self._failed >= AGAIN
         try:
-            self.change(table(self._fast))
+            self.change(table(fast))
         except EffectError as error:
-            if not self._fast:
+            if not fast:
                 raise
             self.change(table(False))
-            self._fast, self.note = False, f"no flowtable: {str(error).splitlines()[0]}"
+            self._failed, self.note = self._clock(), f"no flowtable: {str(error).splitlines()[0]}"
+            return
+        if fast:
+            self.note = ""
 
     def change(self, text: str) -> None:
         """One transaction."""

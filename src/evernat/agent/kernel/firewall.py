@@ -53,14 +53,15 @@ class Firewall(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where the node stands. All may be empty: what is not known is neither opened nor closed."""
+    """Where the node stands. Both may be empty: what is not known is neither opened nor closed."""
 
-    primary: str = ""
-    """Its own private address."""
     subnets: tuple[str, ...] = ()
-    """CIDR blocks of its interfaces: the VPC's router, which is their DHCP server, has the first address of each."""
+    """CIDR blocks its interfaces lie in. The VPC's router, their DHCP server, has the first address of each."""
     inside: tuple[str, ...] = ()
     """CIDR blocks of the VPC."""
+
+
+DEFAULT, NOWHERE = Firewall(), Site()
 
 
 def early(members: Iterable[str], port: int) -> list[str]:
@@ -105,11 +106,20 @@ CLAMP = "tcp flags syn tcp option maxseg size set 1460"
 """For the forward hook, both ways. The kernel only ever lowers the value. 1,500 bytes are what an internet gateway
 carries; a far end on EC2 may offer 8,961, and packets of that size find no way back where ICMP is filtered."""
 
+REPLIES = [
+    "meta l4proto != icmp ct state established,related accept",
+    "icmp type != echo-request ct state established,related accept",
+]
+"""For the input hook. After the first answer a ping counts as established, and no limit would see it any more."""
+
+FLOWTABLE = 'flowtable fast { hook ingress priority filter; devices = { "%s" }; }'
+OFFLOAD = "ct state established ct status assured meta l4proto { tcp, udp } flow add @fast"
+"""Assured: a flow that lasts. A name looked up once would live longer there than in the connection table."""
+
 
 def blocks(networks: Iterable[str]) -> str:
     """The same addresses as an anonymous set of blocks that do not overlap: nft takes no others."""
-    merged = ", ".join(map(str, collapse_addresses(map(IPv4Network, networks))))
-    return "{ " + merged + " }"
+    return f"{{ {', '.join(map(str, collapse_addresses(map(IPv4Network, networks))))} }}"
 
 
 def _opened(rule: Opening) -> str:
