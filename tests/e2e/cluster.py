@@ -188,10 +188,10 @@ def text(network: dict[str, Any], topology: str, public: Sequence[str], more: st
 
 @contextlib.contextmanager
 def deployed(
-    topology: str, zones: int, directory: Path, *, more: str = "", end: str = ""
+    topology: str, zones: int, directory: Path, *, more: str = "", end: str = "", latency: str = "none"
 ) -> Iterator[Cluster]:
     """A lab with a stack over so many zones, whole. `more` and `end`: see `text`."""
-    lab = client.up(lab_name(topology), "none")
+    lab = client.up(lab_name(topology), latency)
     try:
         with patch.dict(os.environ, lab.environment()):
             yield _deploy(lab, topology, zones, directory, more, end)
@@ -211,7 +211,7 @@ def _deploy(lab: Lab, topology: str, zones: int, directory: Path, more: str, end
     assert shown.returncode == 0, shown.stdout + shown.stderr + found.consoles()
     first = min(found.gateways().values(), key=lambda g: str(g["name"]))
     cluster = Cluster(lab, directory, str(first["public_address"]))
-    cluster.whole()
+    cluster.whole(SETTLE if lab.status()["latency"] == "none" else 4 * SETTLE)
     return cluster
 
 

@@ -24,7 +24,7 @@ from .beat import Wire
 from .cluster_model import OWN, Action, Beat, Config, Gate, Leave, Probe, Record, Route, Rules, Seen
 from .common import Host
 from .daemon import log, notify
-from .effects import EffectError, kernel
+from .effects import EffectError, kernel, uplink
 from .effects.address import Cloud
 from .effects.egress import OWN_WAY, Client
 from .effects.imds import Metadata
@@ -32,6 +32,7 @@ from .effects.listen import Listener
 from .effects.nft import Nft
 from .effects.peer import Peers, urgent
 from .effects.replacement import replace
+from .kernel.primary import Uplink
 from .machine import fitness, packets, view
 from .node.merge import STOP, merge
 from .sync import SyncProcess
@@ -64,6 +65,7 @@ class Agent:
         self.config, self.host = config, host
         self.link = kernel.device(mac)
         addresses = tuple(metadata.get(f"{card}local-ipv4s").split())
+        self.uplink = Uplink(self.link, addresses, host.subnet)
         self.state = elect.begin(config, now)
         self.seen = Seen(host.instance, metadata.get(f"{card}interface-id"), addresses, now)
         self.newest: dict[str, float] = {}  # when the newest observation of a fact began
@@ -74,6 +76,7 @@ class Agent:
         self.client = Client(
             config.places or contract.PLACES, config.probe or host.probe(), len(config.mine())
         )
+        self.suspect = False  # whether the check's own client may have been disturbed
         self.told_at = now  # when the kernel's notifications last caused a look
         self.sync = SyncProcess(key, config.port, host.instance, log)
         self.copies: Mapping[str, Any] = {}
@@ -192,7 +195,7 @@ class Agent:
         if self.listener.drain():
             self.times.pop("faults", None)
             if now - self.told_at >= QUIET:
-                self.told_at = now
+                self.told_at, self.suspect = now, True
                 self.times.pop("egress", None)
 
     def _beat(self, beat: Beat, now: float) -> None:
@@ -279,9 +282,7 @@ class Agent:
     def _look_faults(self, cloud: Cloud) -> Found:
         with self.machine:
             wrong = self.nft.tools()
-            found = (
-                [wrong] if wrong else [*self.nft.faults(), *kernel.faults(self.link, self.seen.addresses[1:])]
-            )
+            found = [wrong] if wrong else [*self.nft.faults(), *uplink.faults(self.uplink)]
         return {"faults": tuple(found)}
 
     def _look_check(self, cloud: Cloud) -> Found:
@@ -303,6 +304,9 @@ class Agent:
 
     def _look_egress(self, cloud: Cloud) -> Found:
         now, last = time.monotonic(), self.seen.egress.get(OWN)
+        if self.suspect and not self.client.whole():
+            self.client.close()
+        self.suspect = False
         for number, gate in enumerate(self.state.gates.values()):
             if gate.role in (elect.CLAIMING, *elect.OURS):
                 moving = elect.moving(gate, self.seen, now)
@@ -371,7 +375,7 @@ class Agent:
             self.peers.renew()  # the new table has a fresh switch
             self.put({"loaded": wanted})  # before another one may load
             if self.seen.faults:
-                refused = kernel.prepare(self.link, self.seen.addresses[1:])
+                refused = uplink.prepare(self.uplink)
                 self.notes = [
                     n for n in [*self.notes[:1], self.nft.note, *(f"not set: {r}" for r in refused)] if n
                 ]

@@ -42,6 +42,8 @@ ONLY = {
             "effects/peer.py",
             "effects/replacement.py",
             "effects/store.py",
+            "effects/uplink.py",
+            "kernel/primary.py",
         ),
     },
 }

@@ -6,11 +6,9 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterable
 
 from .. import sysctls
 from . import EffectError
-from .process import run
 
 SIOCGIFHWADDR, SIOCGIFFLAGS = 0x8927, 0x8913
 IFF_RUNNING = 0x40
@@ -29,21 +27,13 @@ def device(mac: str) -> str:
     return ""
 
 
-def faults(link: str, addresses: Iterable[str] = ()) -> list[str]:
-    """The settings that are not as they must be, and the addresses that the link lacks."""
-    wrong = [f"sysctl {path}" for path, value in sysctls.must(link).items() if _read(path) != value]
-    wanted = list(addresses)
-    shown = run("ip", "-4", "-oneline", "address", "show", "dev", link, check=False) if wanted else ""
-    return wrong + [f"no address {address}" for address in wanted if f" {address}/" not in shown]
+def faults(link: str) -> list[str]:
+    """The settings that are not as they must be."""
+    return [f"sysctl {path}" for path, value in sysctls.must(link).items() if _read(path) != value]
 
 
-def prepare(link: str, secondary: Iterable[str] = ()) -> list[str]:
-    """Put them right, forwarding last. Gives the conntrack settings that the kernel did not take.
-
-    The image may not have set up the interface's secondary addresses.
-    """
-    for address in secondary:
-        run("ip", "address", "replace", f"{address}/32", "dev", link)
+def prepare(link: str) -> list[str]:
+    """Put them right, forwarding last. Gives the conntrack settings that the kernel did not take."""
     wished = sysctls.should(os.sysconf("SC_PHYS_PAGES"))
     refused = [path for path, value in wished.items() if not _set(path, value)]
     for path, value in sysctls.must(link).items():

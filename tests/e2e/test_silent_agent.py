@@ -1,0 +1,116 @@
+"""Whatever happens to the holder's agent, connections go on and the internet never sees another address."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from evernat.lab.addresses import INTERNET_HOST, METADATA
+from evernat.lab.checks import until
+
+from .cluster import Cluster, deployed, kept, out_under
+
+STACKS = {
+    "pair": ("pair", 2, "own", "none"),
+    "pair, shared": ("pair", 2, "shared", "none"),
+    "ring, shared": ("ring", 2, "shared", "none"),
+    "pair, slow": ("pair", 2, "own", "aws"),
+    "pair, shared, slow": ("pair", 2, "shared", "aws"),
+}
+"""Topology, zones, where the Elastic IPs sit, latency of the cloud."""
+
+PATIENCE = {"none": 30.0, "aws": 240.0}
+"""Seconds in which a stack is whole again; where the API is as slow as AWS is said to be."""
+
+
+@dataclass(frozen=True)
+class Silenced:
+    """A stack, and the gateway whose holder's agent is silenced."""
+
+    cluster: Cluster
+    gateway: str
+    patience: float
+
+    def holder(self) -> str:
+        """The holder, once the stack is whole."""
+        return str(self.cluster.whole(self.patience)[self.gateway]["holder"])
+
+
+@pytest.fixture(scope="module", params=STACKS)
+def silenced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silenced]:
+    topology, zones, address, latency = STACKS[request.param]
+    more = f'node_address = "{address}"\n'
+    folder = tmp_path_factory.mktemp("silent")
+    with deployed(topology, zones, folder, more=more, latency=latency) as made:
+        yield Silenced(made, min(made.gateways()), PATIENCE[latency])
+
+
+def seen_by_the_internet(cluster: Cluster) -> set[str]:
+    """The source addresses of all packets that reached the internet host since `forget`."""
+    shown = cluster.lab.exec("internet", ["curl", "-s", f"http://{INTERNET_HOST}/seen"])
+    return set(json.loads(shown.stdout)) - {INTERNET_HOST}
+
+
+@contextlib.contextmanager
+def undisturbed(silenced: Silenced) -> Iterator[None]:
+    """100 connections that talk, and idle ones, stay alive inside, under the gateways' addresses alone."""
+    cluster = silenced.cluster
+    expected = {str(g["public_address"]) for g in cluster.gateways().values()}
+    with cluster.load(("client-a", "client-b")) as load:
+        cluster.lab.exec("internet", ["curl", "-s", "-X", "DELETE", f"http://{INTERNET_HOST}/seen"])
+        yield
+        kept(load)
+        silenced.holder()
+        kept(load)
+        assert seen_by_the_internet(cluster) <= expected
+
+
+@pytest.mark.timeout(600)
+def test_killed(silenced: Silenced) -> None:
+    """SIGKILL: what the kernel's killer of programs without memory sends, and systemd's watchdog in the end."""
+    before = silenced.holder()
+    with undisturbed(silenced):
+        silenced.cluster.lab.kill(before, "agent")
+        silenced.holder()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0, 10.0])
+def test_stopped(silenced: Silenced, seconds: float) -> None:
+    """SIGSTOP: less than what makes the standby take over, a moment more, and for long."""
+    before = silenced.holder()
+    cluster = silenced.cluster
+    with undisturbed(silenced):
+        cluster.lab.call("stall", node=before, seconds=seconds)
+        awake = until(lambda: cluster.agent(before), 60 + seconds)
+        assert awake
+
+
+@pytest.mark.timeout(600)
+def test_started_again_without_metadata(silenced: Silenced) -> None:
+    """An agent that dies while the metadata service does not answer cannot start; the standby serves."""
+    before = silenced.holder()
+    lab = silenced.cluster.lab
+    table = (
+        "table ip dark { chain out { type filter hook output priority 0; ip daddr %s drop; }; }" % METADATA
+    )
+    with undisturbed(silenced):
+        assert lab.exec(before, ["nft", table], inside=True).returncode == 0
+        lab.kill(before, "agent")
+        gateways = silenced.cluster.gateways
+        assert until(
+            lambda: gateways()[silenced.gateway]["holder"] not in (before, None, ""), silenced.patience
+        )
+        lab.exec(before, ["nft", "delete table ip dark"], inside=True)
+
+
+def test_clients_are_out(silenced: Silenced) -> None:
+    """After all of it a client of the gateway's zone is out under its address."""
+    silenced.holder()
+    gateway = silenced.cluster.gateways()[silenced.gateway]
+    host = "client-a"
+    assert until(lambda: out_under(silenced.cluster, host, str(gateway["public_address"])), 20)
