@@ -95,11 +95,11 @@ def test_started_again_without_metadata(silenced: Silenced) -> None:
     """An agent that dies while the metadata service does not answer cannot start; the standby serves."""
     before = silenced.holder()
     lab = silenced.cluster.lab
-    table = (
-        "table ip dark { chain out { type filter hook output priority 0; ip daddr %s drop; }; }" % METADATA
+    dark = (
+        "table ip dark { chain out { type filter hook output priority 0; ip daddr " + METADATA + " drop; }; }"
     )
     with undisturbed(silenced):
-        assert lab.exec(before, ["nft", table], inside=True).returncode == 0
+        assert lab.exec(before, ["nft", dark], inside=True).returncode == 0
         lab.kill(before, "agent")
         gateways = silenced.cluster.gateways
         assert until(

@@ -27,6 +27,7 @@ from .daemon import log, notify
 from .effects import EffectError, kernel, uplink
 from .effects.address import Cloud
 from .effects.egress import OWN_WAY, Client
+from .effects.guard import Guard
 from .effects.imds import Metadata
 from .effects.listen import Listener
 from .effects.nft import Nft
@@ -72,6 +73,7 @@ class Agent:
         self.beat = elect.speak(self.state, self.seen, now)  # the last one sent
         self.wire = Wire(key, config.stack, host.instance, os.urandom(8).hex())
         self.peers, self.nft = Peers(config.port), Nft()
+        self.sentry = Guard()
         self.listener = Listener()
         self.client = Client(
             config.places or contract.PLACES, config.probe or host.probe(), len(config.mine())
@@ -369,6 +371,7 @@ class Agent:
             tools = self.nft.tools()
             if tools:
                 raise EffectError(tools)
+            self.sentry.protect(filter(None, addresses.values()))
             port, gateways = self.config.port, self.config.mine()
             first = self.seen.addresses[0]
             self.nft.load(lambda fast: rules.table(gateways, addresses, wanted, port, self.link, fast, first))

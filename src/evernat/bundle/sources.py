@@ -39,6 +39,7 @@ ONLY = {
         *(
             "effects/address.py",
             "effects/conntrack.py",
+            "effects/guard.py",
             "effects/peer.py",
             "effects/replacement.py",
             "effects/store.py",
