@@ -124,10 +124,34 @@ resource "aws_iam_role_policy" "agent" {
   })
 }
 
-resource "aws_iam_role_policy_attachment" "ssm" {
-  count = var.session_manager ? 1 : 0
+# All that Session Manager needs. AmazonSSMManagedInstanceCore also lets a node read every parameter of the account.
+resource "aws_iam_role_policy" "session_manager" {
+  count = var.session_manager && var.ssm_policy_arn == "" ? 1 : 0
 
-  policy_arn = var.ssm_policy_arn != "" ? var.ssm_policy_arn : "arn:${data.aws_partition.current.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
+  name = "evernat-session-manager"
+  role = aws_iam_role.this.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid    = "SessionManager"
+      Effect = "Allow"
+      Action = [
+        "ssm:UpdateInstanceInformation",
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+      ]
+      Resource = "*"
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "ssm" {
+  count = var.session_manager && var.ssm_policy_arn != "" ? 1 : 0
+
+  policy_arn = var.ssm_policy_arn
   role       = aws_iam_role.this.name
 }
 

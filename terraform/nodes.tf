@@ -152,6 +152,7 @@ resource "aws_autoscaling_group" "this" {
   depends_on = [
     aws_eip_association.this,
     aws_iam_role_policy.agent,
+    aws_iam_role_policy.session_manager,
     aws_iam_role_policy_attachment.ssm,
     aws_route.led,
     aws_security_group_rule.egress,

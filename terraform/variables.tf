@@ -152,14 +152,14 @@ variable "user_data_runcmd" {
 }
 
 variable "ssm_policy_arn" {
-  description = "Policy that lets Session Manager in. Empty: AmazonSSMManagedInstanceCore of the partition. For none set `session_manager = false`."
+  description = "Policy that lets Session Manager in, known when planning. Empty: an inline one of just that. For none, or to attach a policy of the same configuration yourself, set `session_manager = false`."
   type        = string
   default     = ""
   nullable    = false
 
   validation {
     condition     = can(regex("^(arn:aws[a-z-]*:iam::.*:policy/.+)?$", var.ssm_policy_arn))
-    error_message = "ssm_policy_arn: give the ARN of an IAM policy, \"\" for AWS's own, or set session_manager = false to do without."
+    error_message = "ssm_policy_arn: give the ARN of an IAM policy, \"\" for an inline one of just what is needed, or set session_manager = false to do without."
   }
 }
 
@@ -304,7 +304,7 @@ variable "private_route_table_slots" {
 }
 
 variable "session_manager" {
-  description = "Attach the policy that lets Session Manager in."
+  description = "Give the nodes' role a policy that lets Session Manager in."
   type        = bool
   default     = true
   nullable    = false

@@ -92,8 +92,8 @@ run "article" {
     error_message = "No action of the policy is a pattern."
   }
   assert {
-    condition     = aws_iam_role_policy_attachment.ssm[0].policy_arn == "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
-    error_message = "Session Manager gets in."
+    condition     = length(aws_iam_role_policy_attachment.ssm) == 0 && jsondecode(aws_iam_role_policy.session_manager[0].policy).Statement[0].Action == ["ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
+    error_message = "Session Manager gets in, and parameters stay shut."
   }
   assert {
     condition     = output.eni_id == "eni-0a1b2c3d4e5f60718" && output.eni_private_ip == "172.18.128.10" && output.sg_id == "sg-0a1b2c3d4e5f60718" && output.iam_role_name == "main20260102030405067800000002"
@@ -149,7 +149,7 @@ run "choices" {
     error_message = "The user's tags win over Name, and are on the nodes."
   }
   assert {
-    condition     = aws_iam_role.this.permissions_boundary == var.permissions_boundary && aws_iam_role_policy_attachment.ssm[0].policy_arn == var.ssm_policy_arn
+    condition     = aws_iam_role.this.permissions_boundary == var.permissions_boundary && aws_iam_role_policy_attachment.ssm[0].policy_arn == var.ssm_policy_arn && length(aws_iam_role_policy.session_manager) == 0
     error_message = "The boundary and the policy."
   }
   assert {

@@ -8,6 +8,7 @@ import pytest
 
 from evernat.lab.checks import until
 from evernat.lab.cloud.iam import Resource, evaluate
+from evernat.stack.names import AGENT_POLICY, SESSION_POLICY
 
 from .conftest import Deployed
 
@@ -20,11 +21,12 @@ def _listed(value: Any) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def policy(deployed: Deployed) -> dict[str, Any]:
-    """The inline policy of the role, as IAM stores it."""
+    """The inline policy of the agent, as IAM stores it. Beside it stands Session Manager's."""
     iam = deployed.boto("iam")
     role = next(r["RoleName"] for r in iam.list_roles()["Roles"] if r["RoleName"].startswith("evernat-"))
-    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    return dict(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+    assert set(iam.list_role_policies(RoleName=role)["PolicyNames"]) == {AGENT_POLICY, SESSION_POLICY}
+    assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
+    return dict(iam.get_role_policy(RoleName=role, PolicyName=AGENT_POLICY)["PolicyDocument"])
 
 
 @pytest.fixture(scope="module")

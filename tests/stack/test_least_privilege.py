@@ -95,8 +95,6 @@ def test_the_managed_policy_by_its_arn(world: World) -> None:
     found = own(world, "ssm").get_parameter(Name=SECRETS[0], WithDecryption=True)
     assert found["Parameter"]["Value"] == "secret"
     assert library.plan(world.gateway(ssm_policy_arn=MANAGED), world.api()).changes == ()
-    world.destroy()
-    world.gone()
 
 
 def test_no_session_manager(world: World) -> None:
@@ -119,7 +117,7 @@ def test_a_role_of_an_earlier_version(world: World) -> None:
         iam.attach_role_policy(RoleName=ROLE, PolicyArn=arn)
     plan = library.plan(world.gateway(), world.api())
     (step,) = plan.changes
-    assert [call.operation for call in step.actions if isinstance(call, Call)] == [
+    assert [action.operation for action in step.actions if isinstance(action, Call)] == [
         "put_role_policy",
         "detach_role_policy",
     ]
@@ -136,7 +134,7 @@ def test_a_role_of_an_earlier_version(world: World) -> None:
 @pytest.mark.parametrize(
     ("before", "after"), [("", MANAGED), (MANAGED, ""), ("", "none"), ("none", ""), (MANAGED, "none")]
 )
-def test_changing_one_s_mind(world: World, before: str, after: str) -> None:
+def test_another_way(world: World, before: str, after: str) -> None:
     """From one way to another in one deploy, with nothing of the old way left; the next plan is empty."""
     world.deploy(world.gateway(ssm_policy_arn=before))
     world.deploy(world.gateway(ssm_policy_arn=after))

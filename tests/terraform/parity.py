@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from evernat.stack.names import AGENT_POLICY
 from evernat.stack.steps import Call, Plan
 from evernat.stack.values import AgentPolicy, ClusterPolicy, UserData, resolve
 from tests.terraform.calls import calls
@@ -150,7 +151,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {
     ),
     "attach_role_policy": lambda p: ("role", {"PolicyArn": p["PolicyArn"]}),
     "put_role_policy": lambda p: (
-        "policy",
+        "policy" if p["PolicyName"] == AGENT_POLICY else "session policy",
         {"PolicyName": p["PolicyName"], **_statements(p["PolicyDocument"])},
     ),
     "create_instance_profile": lambda p: ("profile", {**p, "Tags": _tags(p["Tags"])}),

@@ -37,13 +37,14 @@ resource "aws_iam_role_policy" "dnat_service" {
 REPLACED = {
     "module.nat.aws_autoscaling_group.this",
     "module.nat.aws_iam_role_policy.eni",
+    "module.nat.aws_iam_role_policy_attachment.ssm",
     "module.nat.aws_security_group_rule.egress",
 }
 """What the README says is replaced, by the addresses it had."""
 
 
 def test_the_switch(terraform: Starter) -> None:
-    """Interface, security group, routes, role and what is the user's stay; group, policy and one rule are replaced."""
+    """Interface, security group, routes, role and what is the user's stay; nodes, policies, one rule are replaced."""
     started = terraform("5.99", main=CONFIGURATION.replace("SOURCE", str(HERE / "former")))
     before = started.apply()
     started.rewrite(main=CONFIGURATION.replace("SOURCE", "MODULE"))
@@ -53,7 +54,9 @@ def test_the_switch(terraform: Starter) -> None:
     }
     gone = {address for address, verbs in actions.items() if "delete" in verbs}
     assert gone == REPLACED
-    assert [a for a, verbs in actions.items() if verbs == ["create"]] == []
+    assert [a for a, verbs in actions.items() if verbs == ["create"]] == [
+        "module.nat.aws_iam_role_policy.session_manager[0]"
+    ]
     kept = [a for a in before if not a.startswith("module.nat") or "route" in a.split(".")[2]]
     assert {a: actions[a] for a in kept} == {a: ["no-op"] for a in kept}
     # The old node ends before the new one starts: both need the interface.

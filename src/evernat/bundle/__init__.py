@@ -3,10 +3,11 @@
 from evernat.bundle.beside import folder, parameters
 from evernat.bundle.cloudconfig import LIMIT, UserDataTooLargeError, cloud_config_text, user_data
 from evernat.bundle.node import ClusterConfig, GatewayConfig, NodeConfig, PortForward
-from evernat.bundle.permissions import agent_policy, cluster_policy
+from evernat.bundle.permissions import SESSION_MANAGER, agent_policy, cluster_policy
 
 __all__ = [
     "LIMIT",
+    "SESSION_MANAGER",
     "ClusterConfig",
     "GatewayConfig",
     "NodeConfig",

@@ -8,6 +8,30 @@ from typing import Any
 from evernat.agent.contract import report
 from evernat.bundle.beside import folder
 
+SESSION_MANAGER: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "SessionManager",
+            "Effect": "Allow",
+            "Action": [
+                "ssm:UpdateInstanceInformation",
+                "ssmmessages:CreateControlChannel",
+                "ssmmessages:CreateDataChannel",
+                "ssmmessages:OpenControlChannel",
+                "ssmmessages:OpenDataChannel",
+            ],
+            "Resource": "*",
+        }
+    ],
+}
+"""All that Session Manager needs of a node (Systems Manager user guide, minimal Session Manager permissions).
+
+AWS's AmazonSSMManagedInstanceCore also lets a node read every parameter of the account. What goes by ec2messages there
+goes by ssmmessages since the image's SSM agent 3.3.40.0 (user guide, "ec2messages, ssmmessages, and other API
+operations").
+"""
+
 
 def agent_policy(
     partition: str, region: str, account: str, stack: str, group_name: str, interface_id: str

@@ -203,17 +203,19 @@ def _role(api: Api, name: str) -> Role | None:
         raise
     inline = api.pages("iam", "list_role_policies", "PolicyNames", RoleName=name)
     attached = api.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
-    policy = None
-    if names.AGENT_POLICY in inline:
-        answer = api.call("iam", "get_role_policy", RoleName=name, PolicyName=names.AGENT_POLICY)
-        policy = answer["PolicyDocument"]
+    ours = [policy for policy in (names.AGENT_POLICY, names.SESSION_POLICY) if policy in inline]
+    texts = {
+        policy: api.call("iam", "get_role_policy", RoleName=name, PolicyName=policy)["PolicyDocument"]
+        for policy in ours
+    }
     return Role(
         name=name,
         tags=tag_map(raw.get("Tags")),
         trust=raw.get("AssumeRolePolicyDocument"),
         attached=tuple(p["PolicyArn"] for p in attached),
         inline=tuple(inline),
-        agent_policy=policy,
+        agent_policy=texts.get(names.AGENT_POLICY),
+        session_policy=texts.get(names.SESSION_POLICY),
     )
 
 

@@ -9,7 +9,7 @@ from evernat.stack.discover import all_addresses, discover, route_tables
 from evernat.stack.errors import ApiError
 from evernat.stack.found import Environment, Found, Identity, Image, InstanceType, Subnet, Vpc
 from evernat.stack.names import tag_map
-from evernat.stack.spec import SSM_POLICY, Gateway
+from evernat.stack.spec import Gateway
 
 AL2023 = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}"
 """Public SSM parameter of the newest Amazon Linux 2023, by architecture (AWS Systems Manager user guide)."""
@@ -25,7 +25,7 @@ def look(api: Api, gateway: Gateway) -> tuple[Environment, Found]:
         addresses=lambda: all_addresses(api),
         quota=lambda: _address_quota(api),
         key=lambda: _key_exists(api, gateway.key_name),
-        policy=lambda: _policy_exists(api, ssm_policy(gateway, identity.partition)),
+        policy=lambda: _policy_exists(api, ssm_policy(gateway)),
         targets=lambda: _targets(api, gateway),
     )
     found = discover(api, gateway.name, first["addresses"], gateway.vpc_id, parameters=gateway.by_address)
@@ -57,11 +57,9 @@ def identify(api: Api) -> Identity:
     return Identity(answer["Account"], answer["Arn"].split(":")[1], api.region)
 
 
-def ssm_policy(gateway: Gateway, partition: str) -> str:
-    """The ARN of the policy for Session Manager; empty when there shall be none."""
-    if gateway.ssm_policy_arn == "none":
-        return ""
-    return gateway.ssm_policy_arn or f"arn:{partition}:iam::aws:policy/{SSM_POLICY}"
+def ssm_policy(gateway: Gateway) -> str:
+    """The ARN of the policy to attach for Session Manager; empty for the inline one, or none at all."""
+    return "" if gateway.ssm_policy_arn == "none" else gateway.ssm_policy_arn
 
 
 def _vpc(api: Api, vpc_id: str) -> Vpc | None:

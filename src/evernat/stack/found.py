@@ -89,6 +89,8 @@ class Role:
     attached: tuple[str, ...]
     inline: tuple[str, ...]
     agent_policy: Any = None
+    session_policy: Any = None
+    """Text of the inline policy for Session Manager."""
 
 
 @dataclass(frozen=True)

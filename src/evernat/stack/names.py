@@ -43,7 +43,10 @@ HOOK = "evernat-ready"
 """The lifecycle hook that holds a new node back until it has proven that NAT works."""
 
 AGENT_POLICY = "evernat-agent"
-"""The role's inline policy."""
+"""The role's inline policy for the agent."""
+
+SESSION_POLICY = "evernat-session-manager"
+"""The role's inline policy for Session Manager."""
 
 
 def resource_name(stack: str) -> str:

@@ -19,8 +19,6 @@ from pydantic_core import PydanticKnownError
 
 from evernat.stack.names import SLOTS
 
-SSM_POLICY = "AmazonSSMManagedInstanceCore"
-
 
 def _network(text: str) -> str:
     try:
@@ -164,7 +162,7 @@ class Gateway(BaseModel):
     tags: dict[str, str] = Field(default_factory=dict, max_length=40)
     """Tags for everything the stack makes."""
     ssm_policy_arn: Annotated[str, Field(pattern=r"^(none|arn:aws[a-z-]*:iam::.*:policy/.+)?$")] = ""
-    """Policy that lets Session Manager in; empty: AmazonSSMManagedInstanceCore; none: no such policy."""
+    """Policy that lets Session Manager in; empty: an inline one of just that; none: no such policy."""
     elastic_ip: Annotated[str, Field(pattern=r"^(create|none|eipalloc-[0-9a-f]+)$")] = "create"
     """create, an allocation id of your own, or none (you associate one yourself)."""
     user_data_write_files: tuple[dict[str, Any], ...] = ()

@@ -27,8 +27,8 @@ def check(context: Context) -> Iterator[Problem]:
         remedy = f"create it in {environment.identity.region}, or leave key_name out"
         yield Problem("key_name", gateway.key_name, "there is no such key pair in the region", remedy)
     if not environment.policy_exists:
-        arn = ssm_policy(gateway, environment.identity.partition)
-        remedy = 'correct the ARN, or set ssm_policy_arn = "none" to do without Session Manager'
+        arn = ssm_policy(gateway)
+        remedy = "correct the ARN, or leave it out for an inline policy of just what Session Manager needs"
         yield Problem("ssm_policy_arn", arn, "there is no such policy", remedy)
 
 

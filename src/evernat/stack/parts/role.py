@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from evernat.bundle import SESSION_MANAGER
 from evernat.stack import names
 from evernat.stack.context import Context, tag_changes
 from evernat.stack.environment import ssm_policy
@@ -20,6 +21,8 @@ TRUST = {
     ],
 }
 GONE = ("NoSuchEntity",)
+MANAGED = ":iam::aws:policy/AmazonSSMManagedInstanceCore"
+"""How the ARN of AWS's own policy for Session Manager ends in every partition."""
 
 
 def trust(partition: str) -> dict[str, Any]:
@@ -62,13 +65,13 @@ def agent_permissions(context: Context) -> AgentPolicy | ClusterPolicy:
 def steps(context: Context) -> list[Step]:
     """Create or correct role, policies and profile."""
     role = context.found.role
-    ssm = ssm_policy(context.gateway, context.environment.identity.partition)
     if role is None:
-        calls = (_create(context), *((_attach(context, ssm),) if ssm else ()), _put(context))
-        changes = (*((Change("policy", "", ssm),) if ssm else ()), Change("policy", "", names.AGENT_POLICY))
-        made = [Step("create", "role", context.role, calls, changes)]
+        changes, calls = _session_manager(context, ())
+        calls = [_create(context), *calls, _put(context)]
+        changes.append(Change("policy", "", names.AGENT_POLICY))
+        made = [Step("create", "role", context.role, tuple(calls), tuple(changes))]
     else:
-        made = _corrected(context, role, ssm)
+        made = _corrected(context, role)
     return made + _profile(context)
 
 
@@ -100,7 +103,7 @@ def removal(found: Found) -> list[Step]:
     return removed
 
 
-def _corrected(context: Context, role: Role, ssm: str) -> list[Step]:
+def _corrected(context: Context, role: Role) -> list[Step]:
     changes: list[Change] = []
     calls: list[Call] = []
     trusted = trust(context.environment.identity.partition)
@@ -110,16 +113,9 @@ def _corrected(context: Context, role: Role, ssm: str) -> list[Step]:
         )
         params = {"RoleName": context.role, "PolicyDocument": Json(trusted)}
         calls.append(Call("iam", "update_assume_role_policy", params))
-    if ssm and ssm not in role.attached:
-        changes.append(Change("policy", "", ssm))
-        calls.append(_attach(context, ssm))
-    for arn in role.attached:
-        # Only a Session Manager policy that the file no longer names is taken away: users attach their own to the role.
-        if arn != ssm and arn.endswith(ssm_suffix()):
-            changes.append(Change("policy", arn, ""))
-            calls.append(
-                Call("iam", "detach_role_policy", {"RoleName": context.role, "PolicyArn": arn}, done=GONE)
-            )
+    differing, correcting = _session_manager(context, role.attached, role.session_policy)
+    changes += differing
+    calls += correcting
     wanted = context.resolved(agent_permissions(context))
     if wanted is None or json.loads(wanted) != role.agent_policy:
         changes.append(
@@ -137,9 +133,41 @@ def _corrected(context: Context, role: Role, ssm: str) -> list[Step]:
     return [Step("change", "role", context.role, tuple(calls), tuple(changes))] if calls else []
 
 
-def ssm_suffix() -> str:
-    """How the ARN of AWS's own policy for Session Manager ends in every partition."""
-    return ":iam::aws:policy/AmazonSSMManagedInstanceCore"
+def _session_manager(
+    context: Context, attached: tuple[str, ...], inline: Any = None
+) -> tuple[list[Change], list[Call]]:
+    """How Session Manager gets in: by an inline policy, by one that the file names, or not at all.
+
+    `attached` and `inline` are what the role has now. What lets in is put there before what did so is taken away.
+    """
+    arn = ssm_policy(context.gateway)
+    wanted = None if context.gateway.ssm_policy_arn else SESSION_MANAGER
+    role = {"RoleName": context.role}
+    changes: list[Change] = []
+    calls: list[Call] = []
+    if arn and arn not in attached:
+        changes.append(Change("policy", "", arn))
+        calls.append(Call("iam", "attach_role_policy", {**role, "PolicyArn": arn}))
+    if wanted and inline != wanted:
+        changes.append(
+            Change(
+                "policy",
+                names.SESSION_POLICY if inline else "",
+                names.SESSION_POLICY + " (new text)" * bool(inline),
+            )
+        )
+        put = {**role, "PolicyName": names.SESSION_POLICY, "PolicyDocument": Json(wanted)}
+        calls.append(Call("iam", "put_role_policy", put))
+    if inline and not wanted:
+        changes.append(Change("policy", names.SESSION_POLICY, ""))
+        gone = {**role, "PolicyName": names.SESSION_POLICY}
+        calls.append(Call("iam", "delete_role_policy", gone, done=GONE))
+    # Only AWS's own Session Manager policy, which earlier versions attached: users attach others to the role.
+    for other in attached:
+        if other != arn and other.endswith(MANAGED):
+            changes.append(Change("policy", other, ""))
+            calls.append(Call("iam", "detach_role_policy", {**role, "PolicyArn": other}, done=GONE))
+    return changes, calls
 
 
 def _create(context: Context) -> Call:
@@ -150,10 +178,6 @@ def _create(context: Context) -> Call:
         "Tags": tag_list(context.tags("role")),
     }
     return Call("iam", "create_role", params)
-
-
-def _attach(context: Context, arn: str) -> Call:
-    return Call("iam", "attach_role_policy", {"RoleName": context.role, "PolicyArn": arn})
 
 
 def _put(context: Context) -> Call:
