@@ -69,13 +69,18 @@ locals {
     version   = local.manifest.version
   }) } }
 
-  cloud_config = split("# evernat:cut\n", file("${path.module}/agent/${local.by_address ? "address" : "eni"}.yaml"))
-  added_files  = join("", [for entry in var.user_data_write_files : "- ${jsonencode(entry)}\n"])
-  added_runcmd = join("", [for command in var.user_data_runcmd : "- ${jsonencode(command)}\n"])
+  # JSON holds these as they are. YAML 1.1 takes one for the end of a line, and refuses the others: they are escaped, by
+  # the rule of src/evernat/bundle/text.py. (jsonencode escapes U+0000-1F, U+2028 and U+2029 itself.)
+  unprintable = { for n in concat(range(127, 160), [65279, 65534, 65535]) : jsondecode(format("\"\\u%04x\"", n)) => format("\\u%04x", n) }
 
-  user_data = { for kind, settings in local.settings : kind => { for slot, text in settings : slot => join("", [
-    local.cloud_config[0], "   ", text, "\n", local.cloud_config[1], local.added_files, local.cloud_config[2], local.added_runcmd,
-  ]) } }
+  added_texts = { for kind, entries in { files = var.user_data_write_files, runcmd = var.user_data_runcmd } : kind => join("", [for entry in entries : "- ${jsonencode(entry)}\n"]) }
+  added       = { for kind, text in local.added_texts : kind => join("", [for c in split("", text) : lookup(local.unprintable, c, c)]) }
+
+  cloud_config = split("# evernat:cut\n", file("${path.module}/agent/${local.by_address ? "address" : "eni"}.yaml"))
+  user_data = { for kind, settings in local.settings : kind => { for slot, text in settings : slot => join("", concat(
+    [local.cloud_config[0], "   "], [for c in split("", text) : lookup(local.unprintable, c, c)],
+    ["\n", local.cloud_config[1], local.added.files, local.cloud_config[2], local.added.runcmd],
+  )) } }
 
   # Bytes before base64, of the longest.
   user_data_size = max([for text in values(local.user_data.likely) : floor(length(replace(base64gzip(text), "=", "")) * 3 / 4)]...)

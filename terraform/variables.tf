@@ -113,6 +113,11 @@ variable "key_name" {
   type        = string
   default     = ""
   nullable    = false
+
+  validation {
+    condition     = can(regex("^[^\\x00-\\x1f\\x7f-\\x{9f}\\x{2028}\\x{2029}\\x{feff}\\x{fffe}\\x{ffff}]*$", var.key_name))
+    error_message = "key_name: it has a character that does not print, or ends a line."
+  }
 }
 
 variable "tags" {
@@ -127,8 +132,13 @@ variable "tags" {
   }
 
   validation {
-    condition     = length(var.tags) <= 40 && alltrue([for key, value in var.tags : length(key) >= 1 && length(key) <= 128 && length(value) <= 256])
+    condition     = length(var.tags) <= 40 && alltrue([for key, value in var.tags : key != "" && length(split("", key)) <= 128 && length(split("", value)) <= 256])
     error_message = "tags: at most 40, each key up to 128 characters, each value up to 256."
+  }
+
+  validation {
+    condition     = alltrue([for key, value in var.tags : can(regex("^[^\\x00-\\x1f\\x7f-\\x{9f}\\x{2028}\\x{2029}\\x{feff}\\x{fffe}\\x{ffff}]*$", "${key}${value}"))])
+    error_message = "tags: one has a character that does not print, or ends a line."
   }
 }
 
@@ -141,6 +151,36 @@ variable "user_data_write_files" {
   validation {
     condition     = alltrue([for entry in var.user_data_write_files : can(regex("^/", entry.path))])
     error_message = "user_data_write_files: each entry needs a path that begins with /."
+  }
+
+  validation {
+    condition     = alltrue([for entry in var.user_data_write_files : can(regex("^[^\\x00-\\x1f\\x7f-\\x{9f}\\x{2028}\\x{2029}\\x{feff}\\x{fffe}\\x{ffff}]*$", entry.path))])
+    error_message = "user_data_write_files: a path has a character that does not print, or ends a line."
+  }
+
+  # What follows looks at entries as JSON, which alone has no fixed type: at their keys, then at what is left without texts.
+  validation {
+    condition = alltrue(flatten([for entry in var.user_data_write_files : [
+      for text in regexall("\"(?:[^\"\\\\]|\\\\.)*\":?", jsonencode(entry)) : can(regex("^[^\\x00-\\x1f\\x7f-\\x{9f}\\x{2028}\\x{2029}\\x{feff}\\x{fffe}\\x{ffff}]*$", jsondecode(trimsuffix(text, ":"))))
+      && length(split("", text)) <= 1001 if endswith(text, ":")
+    ]]))
+    error_message = "user_data_write_files: a key has a character that does not print or ends a line, or takes more than 998."
+  }
+
+  validation {
+    condition = alltrue([for entry in var.user_data_write_files :
+      !can(regex("[.]|[0-9]{19}", replace(jsonencode(entry), "/\"(?:[^\"\\\\]|\\\\.)*\"/", "")))
+    ])
+    error_message = "user_data_write_files: numbers are whole, of at most 18 digits; write others as text, in quotes."
+  }
+
+  validation {
+    # Takes the innermost brackets away, four times.
+    condition = alltrue([for entry in var.user_data_write_files : replace(replace(replace(replace(
+      replace(jsonencode(entry), "/\"(?:[^\"\\\\]|\\\\.)*\"/", ""),
+      "/[\\[{][^\\[\\]{}]*[\\]}]/", ""), "/[\\[{][^\\[\\]{}]*[\\]}]/", ""), "/[\\[{][^\\[\\]{}]*[\\]}]/", ""), "/[\\[{][^\\[\\]{}]*[\\]}]/", "") == ""
+    ])
+    error_message = "user_data_write_files: an entry is nested deeper than 4 levels."
   }
 }
 
@@ -158,7 +198,7 @@ variable "ssm_policy_arn" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(arn:aws[a-z-]*:iam::.*:policy/.+)?$", var.ssm_policy_arn))
+    condition     = can(regex("^(arn:aws[a-z-]*:iam::[0-9a-z]*:policy/[!-~]+)?$", var.ssm_policy_arn))
     error_message = "ssm_policy_arn: give the ARN of an IAM policy, \"\" for an inline one of just what is needed, or set session_manager = false to do without."
   }
 }
@@ -270,8 +310,8 @@ variable "port_forwards" {
   }
 
   validation {
-    condition     = alltrue([for f in var.port_forwards : can(regex("^(i-[0-9a-f]+|name:.+)$", f.target)) || can(cidrnetmask("${f.target}/32"))])
-    error_message = "port_forwards: target is an IPv4 address, an instance ID (i-...), or name:<Name tag>."
+    condition     = alltrue([for f in var.port_forwards : can(regex("^(i-[0-9a-f]+|name:[^\\x00-\\x1f\\x7f-\\x{9f}\\x{2028}\\x{2029}\\x{feff}\\x{fffe}\\x{ffff}]{1,256})$", f.target)) || try(cidrhost("${f.target}/32", 0) == f.target && can(cidrnetmask("${f.target}/32")), false)])
+    error_message = "port_forwards: target is an IPv4 address, an instance ID (i-...), or name:<Name tag> of 1 to 256 characters that print."
   }
 
   validation {

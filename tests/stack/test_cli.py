@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from evernat.cli import deploy, destroy, init, plan, status
 from evernat.stack.errors import BadInput, StackError
+from evernat.text import visible
 from tests.stack.world import World
 
 app = typer.Typer()
@@ -152,6 +153,22 @@ def test_init_writes_what_it_sees(shell: World) -> None:
     assert table["public_subnet"] == shell.network.public_subnet_ids[0]
     with pytest.raises(StackError, match="exists already"):
         run("init", "--yes")
+
+
+def test_init_of_a_vpc_with_any_name(shell: World) -> None:
+    """A VPC's Name tag is a comment, and nothing but a comment, whatever it says."""
+    for name in ('x\nelastic_ip = "none"', "x\x7f\x00\x85\u2028", "\r[tags]", "[red]\x1b[2J"):
+        shell.client("ec2").create_tags(
+            Resources=[shell.network.vpc_id], Tags=[{"Key": "Name", "Value": name}]
+        )
+        done = run("init", "--yes", "--force")
+        assert visible(name) in done.stderr
+        table = tomllib.loads(Path("evernat.toml").read_text(encoding="utf-8"))
+        assert (table["vpc_id"], "elastic_ip" in table, "tags" in table) == (
+            shell.network.vpc_id,
+            False,
+            False,
+        )
 
 
 def test_init_of_other_topologies(shell: World) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from evernat.stack.errors import BadInput, StackError
-from evernat.stack.load import gateway_from, load
+from evernat.stack.load import gateway_from, load, parse
 from evernat.stack.schema import schema
 from evernat.stack.spec import port_range
+from evernat.text import UNPRINTABLE
 
 GOOD: dict[str, Any] = {
     "name": "main",
@@ -63,6 +64,22 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("root_volume", {"bytes": 1}, "root_volume.bytes", "remove it"),
     ("topology", "star", "topology", "gateway"),
     ("user_data_write_files", [{"content": "x"}], "user_data_write_files", "write_files"),
+    ("user_data_write_files", [{"path": 5}], "user_data_write_files", "write_files"),
+    ("user_data_write_files", [{"path": "/a\nb"}], "user_data_write_files", "write_files"),
+    ("tags", {"a": "b\x85c"}, "tags", "Tags"),
+    ("tags", {"a\u2028": "b"}, "tags", "Tags"),
+    ("tags", {"a": "\ud800"}, "tags", "Tags"),
+    ("key_name", "a\x7f", "key_name", "SSH"),
+    ("ssm_policy_arn", "arn:aws:iam::1:policy/a\x85", "ssm_policy_arn", "Policy"),
+    ("port_forward", [FORWARD | {"target": "i-0a\x85- path: /x"}], "port_forward[0].target", "passed on"),
+    ("port_forward", [FORWARD | {"target": "i-0a\n"}], "port_forward[0].target", "passed on"),
+    ("port_forward", [FORWARD | {"target": "i-"}], "port_forward[0].target", "passed on"),
+    ("port_forward", [FORWARD | {"target": "name:"}], "port_forward[0].target", "passed on"),
+    ("port_forward", [FORWARD | {"target": "name:" + "x" * 257}], "port_forward[0].target", "passed on"),
+    *(
+        ("port_forward", [FORWARD | {"target": f"name:web{c}"}], "port_forward[0].target", "passed on")
+        for c in UNPRINTABLE
+    ),
     ("port_forward", [FORWARD | {"port": 0}], "port_forward[0].port", "passed on"),
     ("port_forward", [FORWARD | {"port": "9-8"}], "port_forward[0].port", "passed on"),
     ("port_forward", [FORWARD | {"target": "web"}], "port_forward[0].target", "passed on"),
@@ -156,3 +173,67 @@ def test_every_field_is_described() -> None:
     """Each field says in the schema what it is."""
     properties = json.loads(schema())["properties"]
     assert [name for name, field in properties.items() if not field.get("description")] == []
+
+
+DATES = [
+    ("x = 2026-01-01", "user_data_write_files[0].x is a date"),
+    ("x = 2026-01-01T00:00:00Z", "user_data_write_files[0].x is a datetime"),
+    ("x = 07:32:00", "user_data_write_files[0].x is a time"),
+    ("x = [[1, { y = 2026-01-01 }]]", "user_data_write_files[0].x[0][1].y is a date"),
+    ("x = nan", "user_data_write_files[0].x is a number"),
+    ("x = 0.5", "user_data_write_files[0].x is a number"),
+    ("x = [[[[]]]]", "user_data_write_files[0].x[0][0][0] is nested deeper than 4 levels"),
+    ('"a\\u0085" = 1', "user_data_write_files[0] has the key"),
+    ("content = 2026-01-01", "user_data_write_files[0].content is a date"),
+]
+
+
+@pytest.mark.parametrize(("line", "cause"), DATES, ids=[line for line, _ in DATES])
+def test_odd_types(line: str, cause: str) -> None:
+    """TOML has types that user data has no form for: the message says where one is, and what to write instead."""
+    text = f"[[user_data_write_files]]\npath = '/x'\n{line}\n"
+    with pytest.raises(BadInput) as caught:
+        gateway_from({**GOOD, **parse(text)})
+    (problem,) = caught.value.problems
+    assert problem.field == "user_data_write_files"
+    assert problem.cause.startswith(cause)
+
+
+def test_odd_commands() -> None:
+    """A date among commands is refused as well."""
+    for command in ("[2026-01-01]", '[["date", 2026-01-01]]', "[5]", "[[[]]]"):
+        with pytest.raises(BadInput) as caught:
+            gateway_from({**GOOD, **parse(f"user_data_runcmd = {command}")})
+        assert all(p.field.startswith("user_data_runcmd") for p in caught.value.problems)
+
+
+def test_halves_of_characters() -> None:
+    """A surrogate comes in by the command line or from Python; it is refused wherever it stands."""
+    half = "\ud800"
+    odd: list[dict[str, Any]] = [
+        {"user_data_runcmd": [half]},
+        {"user_data_runcmd": [["x", half]]},
+        {"user_data_write_files": [{"path": f"/{half}"}]},
+        {"user_data_write_files": [{"path": "/x", "content": half}]},
+        {"user_data_write_files": [{"path": "/x", "source": {half: 1}}]},
+        {"port_forward": [FORWARD | {"target": f"name:{half}"}]},
+        {"key_name": half},
+        {"name": half},
+    ]
+    for fields in odd:
+        with pytest.raises(BadInput):
+            gateway_from({**GOOD, **fields})
+
+
+def test_too_deep_for_a_parser() -> None:
+    """Depth is no crash: not in the file, not in a value that Python made."""
+    with pytest.raises(StackError, match="too deep"):
+        parse("x = " + "[" * 100_000)
+    deep: Any = "x"
+    for _ in range(100_000):
+        deep = [deep]
+    circle: dict[str, Any] = {"path": "/x"}
+    circle["self"] = circle
+    for entry in ({"path": "/x", "x": deep}, circle):
+        with pytest.raises(BadInput, match="nested deeper"):
+            gateway_from({**GOOD, "user_data_write_files": [entry]})

@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from evernat.cli import init, terraform
 from evernat.stack.errors import StackError
 from evernat.stack.load import gateway_from
 from evernat.terraform.call import module_call, read
-from evernat.terraform.file import find, text
+from evernat.terraform.file import find, text, toml
 from evernat.terraform.hcl import Expression, module_calls, written
 from evernat.terraform.provider import provider
+from evernat.text import UNPRINTABLE
+from tests import hostile
 from tests.stack.world import World, serving
 from tests.terraform.test_parity import INPUTS, inputs
 from tests.terraform.tool import MODULE
@@ -64,14 +67,26 @@ def test_a_ring_there_and_back(world: World, tmp_path: Path) -> None:
     assert gateway_from(again) == gateway_from(table)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_any_text(seed: int) -> None:
+    """Any text is read back from Terraform and from TOML as it was, and what is written prints."""
+    random = Random(seed)
+    for _ in range(300):
+        value = {hostile.text(random): [hostile.text(random), 7, True]}
+        call = module_calls(f'module "nat" {{\n  x = {written(value)}\n}}')
+        assert call == {"nat": {"x": value}}
+        assert tomllib.loads(f"x = {toml(value)}") == {"x": value}
+        assert not set(written(value) + toml(value)) & set(UNPRINTABLE)
+
+
 def test_what_looks_like_an_expression(world: World) -> None:
     """No text is taken for an expression."""
-    odd = {"tags": {"a b": '${x} %{if} "q" \\ \n\t ü', "c": "$${"}, "user_data_runcmd": ["echo $(date) > /x"]}
+    odd = {"tags": {"a b": '${x} %{if} "q" \\ ü', "c": "$${"}, "user_data_runcmd": ["echo $(date)\n\t> /x"]}
     gateway = world.gateway(**odd)
     call = module_call(gateway, "./nat")
     arguments = module_calls(call)["nat"]
     assert arguments["tags"] == odd["tags"]
-    assert arguments["user_data_runcmd"] == [["sh", "-c", "echo $(date) > /x"]]
+    assert arguments["user_data_runcmd"] == [["sh", "-c", "echo $(date)\n\t> /x"]]
 
 
 def test_the_articles_call(world: World, tmp_path: Path) -> None:

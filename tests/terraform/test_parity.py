@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from evernat.stack import library
 from evernat.stack.environment import look
 from evernat.stack.layout import layout
 from evernat.terraform.call import module_call
+from evernat.text import UNPRINTABLE, printable
+from tests import hostile
 from tests.stack.world import World, serving
 from tests.terraform.conftest import Starter
 from tests.terraform.differences import DIFFERENCES, Difference
@@ -25,6 +29,25 @@ from tests.terraform.tool import SCHEMAS
 def world() -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch, serving(patch) as server:
         yield World(server)
+
+
+def hostile_fields(seed: int) -> dict[str, Any]:
+    """Files, commands and forwards with any text in them. Terraform makes all text NFC before the module sees it."""
+    random = Random(seed)
+
+    def text(most: int) -> str:
+        return unicodedata.normalize("NFC", hostile.text(random, most))
+
+    names = ["".join(filter(printable, text(9))) for _ in range(9)]
+    return {
+        "tags": {"a b": '${x} %{if} $${ %%{ "q" \\ <&>', "c": names[0]},
+        "port_forward": [{"port": 80 + n, "target": f"name:x{name}"} for n, name in enumerate(names)],
+        "user_data_write_files": [
+            {"path": f"/{names[1]}", "content": text(40), "x": {"y": [text(9)]}},
+            {"path": "/every", "content": f"{UNPRINTABLE} {UNPRINTABLE[::-1]}", "x": {"y": [""]}},
+        ],
+        "user_data_runcmd": [["sh", "-c", text(40)], [text(1), text(20)], []],
+    }
 
 
 INPUTS: dict[str, dict[str, Any]] = {
@@ -50,6 +73,7 @@ INPUTS: dict[str, dict[str, Any]] = {
         ],
         "user_data_runcmd": [["yum", "install", "-y", "jq"], ["sh", "-c", "echo '<a> & \"b\"' > /tmp/x"]],
     },
+    "single, hostile": {"instance_types": ["t3.nano"], **hostile_fields(1)},
     "single by address": {"identity": "address", "instance_types": ["t4g.nano"]},
     "single by address, own": {
         "identity": "address",
@@ -61,11 +85,12 @@ INPUTS: dict[str, dict[str, Any]] = {
         "instance_types": ["t4g.nano"],
         "port_forward": [{"port": 443, "target": "name:web"}],
     },
+    "pair, hostile": {"topology": "pair", "instance_types": ["t4g.nano"], **hostile_fields(2)},
     "pair, shared": {"topology": "pair", "node_address": "shared", "instance_types": ["t4g.nano"]},
     "ring": {"topology": "ring", "instance_types": ["t4g.nano", "t4g.micro"]},
     "ring, own": {"topology": "ring", "node_address": "own", "instance_types": ["t4g.small"]},
 }
-SUBNETS = {"pair": 2, "pair, shared": 2, "ring": 3, "ring, own": 3}
+SUBNETS = {"pair": 2, "pair, hostile": 2, "pair, shared": 2, "ring": 3, "ring, own": 3}
 
 
 def inputs(world: World, name: str) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from evernat.bundle.text import encode
 
 VERSION = version("evernat")
 
+NESTED = 8
+"""Levels of the settings. They are JSON in a file, where YAML does not nest: this is no limit of it."""
+
 
 @dataclass(frozen=True)
 class PortForward:
@@ -44,7 +47,7 @@ class NodeConfig:
 
     def json(self) -> str:
         """The file's text, the same for equal settings."""
-        return f"{encode(asdict(self))}\n"
+        return f"{encode(asdict(self), NESTED)}\n"
 
 
 @dataclass(frozen=True)
@@ -83,4 +86,4 @@ class ClusterConfig:
     def json(self) -> str:
         """The file's text, the same for equal settings."""
         settings = {**asdict(self), "code": list(parameters(self.stack))}
-        return f"{encode(settings)}\n"
+        return f"{encode(settings, NESTED)}\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import dataclass
 
 from evernat.stack.api import Api
@@ -11,6 +10,7 @@ from evernat.stack.discover import route_tables
 from evernat.stack.environment import subnets, vpc_from
 from evernat.stack.errors import StackError
 from evernat.stack.found import RouteTable, Subnet, Vpc
+from evernat.text import quoted, visible
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def look(api: Api, vpc: Vpc) -> Candidate:
 def text(candidate: Candidate, name: str, topology: str = "single", region: str = "") -> str:
     """The file. Raises StackError when the VPC has too few zones for a ring."""
     lines = [
-        f"# {candidate.describe()}",
-        f"name = {json.dumps(name)}",
-        f"region = {json.dumps(region)}",
-        f"topology = {json.dumps(topology)}",
+        f"# {visible(candidate.describe())}",
+        f"name = {quoted(name)}",
+        f"region = {quoted(region)}",
+        f"topology = {quoted(topology)}",
         *(line for lines in network(candidate, topology).values() for line in lines),
         "",
         "# Everything below shows its default.",
@@ -102,16 +102,16 @@ def text(candidate: Candidate, name: str, topology: str = "single", region: str 
 def network(candidate: Candidate, topology: str) -> dict[str, list[str]]:
     """Field -> lines of the file, of what says where the stack lives and whom it serves."""
     return {
-        "vpc_id": [f"vpc_id = {json.dumps(candidate.vpc.id)}"],
+        "vpc_id": [f"vpc_id = {quoted(candidate.vpc.id)}"],
         "public_subnets": _nodes(candidate, topology),
         "private_subnets_cidr_blocks": [
             "private_subnets_cidr_blocks = [",
-            *(f"    {json.dumps(s.cidr)},  # {s.zone} {s.id}" for s in candidate.private),
+            *(f"    {quoted(s.cidr)},  # {s.zone} {s.id}" for s in candidate.private),
             "]",
         ],
         "private_route_table_ids": [
             "private_route_table_ids = [",
-            *(f"    {json.dumps(t.id)},{_leads(t)}" for t in candidate.tables),
+            *(f"    {quoted(t.id)},{_leads(t)}" for t in candidate.tables),
             "]",
         ],
     }
@@ -125,7 +125,7 @@ def _nodes(candidate: Candidate, topology: str) -> list[str]:
         first.setdefault(subnet.zone, subnet)
     places = list(first.values())
     if topology == "single":
-        return [f"public_subnet = {json.dumps(places[0].id)}  # {places[0].zone} {places[0].cidr}"]
+        return [f"public_subnet = {quoted(places[0].id)}  # {places[0].zone} {places[0].cidr}"]
     if topology == "ring":
         places = [s for s in places if s.zone in zones]
         if len(places) < 2:
@@ -135,7 +135,7 @@ def _nodes(candidate: Candidate, topology: str) -> list[str]:
             )
     else:
         places = places[:2]
-    listed = (f"    {json.dumps(s.id)},  # {s.zone} {s.cidr}" for s in places)
+    listed = (f"    {quoted(s.id)},  # {s.zone} {s.cidr}" for s in places)
     return ["public_subnets = [", *listed, "]"]
 
 

@@ -39,6 +39,10 @@ def parse(text: str, name: str = "the text") -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise StackError(f"{name} is not valid TOML: {problem}", "correct the line it names") from None
+    except RecursionError:
+        raise StackError(
+            f"{name} has lists or tables too deep inside each other", "write them flat"
+        ) from None
 
 
 def gateway_from(table: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Gateway:
@@ -97,5 +101,8 @@ def _field(location: Sequence[int | str]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # odd keys, circles, depth
+        text = f"({type(value).__name__})"
     return text if len(text) <= 80 else text[:77] + "..."

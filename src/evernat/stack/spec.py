@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
+from evernat.bundle.text import unfit
 from evernat.stack.names import SLOTS
+from evernat.text import printable
+
+LONGEST_TAG = 256
+"""Characters of a tag's value (EC2 user guide, tag restrictions)."""
 
 
 def _network(text: str) -> str:
@@ -32,14 +38,22 @@ def _ports(value: int | str) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
+def _printable(text: str) -> str:
+    if not printable(text):
+        raise ValueError("has a character that does not print, or ends a line")
+    return text
+
+
 def _target(text: str) -> str:
-    if text.startswith("i-") or (text.startswith("name:") and len(text) > 5):
-        return text
+    name = text.removeprefix("name:")
+    if re.fullmatch(r"i-[0-9a-f]+", text) or (name != text and 1 <= len(name) <= LONGEST_TAG):
+        return _printable(text)
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
         raise ValueError(
-            "is neither an IPv4 address, nor an instance id (i-...), nor name:<Name tag>"
+            f"is neither an IPv4 address, nor an instance id (i-...), "
+            f"nor name:<Name tag> of 1 to {LONGEST_TAG} characters"
         ) from None
 
 
@@ -54,6 +68,7 @@ def port_range(value: int | str) -> tuple[int, int]:
     return low, high
 
 
+Printable = Annotated[str, AfterValidator(_printable)]
 Cidr = Annotated[str, AfterValidator(_network)]
 Ports = Annotated[int | str, AfterValidator(_ports)]
 Target = Annotated[str, AfterValidator(_target)]
@@ -157,11 +172,13 @@ class Gateway(BaseModel):
     """Types to choose from, all of one architecture."""
     use_spot_instance: Annotated[bool, Field(strict=True)] = True
     """Spot instead of on demand."""
-    key_name: str = ""
+    key_name: Printable = ""
     """SSH key pair; empty: none."""
     tags: dict[str, str] = Field(default_factory=dict, max_length=40)
     """Tags for everything the stack makes."""
-    ssm_policy_arn: Annotated[str, Field(pattern=r"^(none|arn:aws[a-z-]*:iam::.*:policy/.+)?$")] = ""
+    ssm_policy_arn: Annotated[
+        str, Field(pattern=r"^(none|arn:aws[a-z-]*:iam::[0-9a-z]*:policy/[!-~]+)?$")
+    ] = ""
     """Policy that lets Session Manager in; empty: an inline one of just that; none: no such policy."""
     elastic_ip: Annotated[str, Field(pattern=r"^(create|none|eipalloc-[0-9a-f]+)$")] = "create"
     """create, an allocation id of your own, or none (you associate one yourself)."""
@@ -180,10 +197,12 @@ class Gateway(BaseModel):
         for key, value in tags.items():
             if key.lower().startswith(("aws:", "evernat:")):
                 raise ValueError(f"the tag {key!r} uses a reserved prefix (aws:, evernat:)")
-            if not 1 <= len(key) <= 128 or len(value) > 256:
+            if not 1 <= len(key) <= 128 or len(value) > LONGEST_TAG:
                 raise ValueError(
-                    f"the tag {key!r} is too long: 128 characters for the key, 256 for the value"
+                    f"the tag {key!r} is too long: 128 characters for the key, {LONGEST_TAG} for the value"
                 )
+            if not printable(key + value):
+                raise ValueError(f"the tag {key!r} has a character that does not print, or ends a line")
         return tags
 
     @field_validator("identity")
@@ -279,11 +298,21 @@ class Gateway(BaseModel):
 
     @field_validator("user_data_write_files")
     @classmethod
-    def _write_files(cls, entries: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    def _write_files(
+        cls, entries: tuple[dict[str, Any], ...], info: ValidationInfo
+    ) -> tuple[dict[str, Any], ...]:
         for entry in entries:
-            if not str(entry.get("path", "")).startswith("/"):
+            path = entry.get("path")
+            if not isinstance(path, str) or not path.startswith("/"):
                 raise ValueError("each entry needs a path that begins with /")
-        return entries
+            if not printable(path):
+                raise ValueError(f"the path {path!r} has a character that does not print, or ends a line")
+        return _fit(entries, info)
+
+    @field_validator("user_data_runcmd")
+    @classmethod
+    def _runcmd(cls, entries: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        return _fit(entries, info)
 
     @field_validator("port_forward")
     @classmethod
@@ -310,6 +339,13 @@ class Gateway(BaseModel):
             "hook": hook,
             "version": version,
         }
+
+
+def _fit(entries: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+    for index, entry in enumerate(entries):
+        for place, cause in unfit(entry, f"{info.field_name}[{index}]"):
+            raise ValueError(f"{place} {cause}")
+    return entries
 
 
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -11,6 +11,7 @@ from evernat.stack.errors import StackError
 from evernat.stack.init import Candidate, network
 from evernat.terraform.call import Read, read
 from evernat.terraform.hcl import module_calls
+from evernat.text import quoted, visible
 
 NETWORK = ("vpc_id", "public_subnets", "private_subnets_cidr_blocks", "private_route_table_ids")
 
@@ -48,7 +49,7 @@ def text(found: Read, region: str, candidate: Candidate | None) -> str:
     """The file. `candidate` is the VPC, when it had to be looked at."""
     fields = dict(found.fields)
     looked = network(candidate, str(fields.get("topology", "single"))) if candidate else {}
-    lines = [f"region = {json.dumps(region)}"] if region else []
+    lines = [f"region = {quoted(region)}"] if region else []
     for name in NETWORK:
         if not _there(fields, name) and (name in found.open or name != NETWORK[-1]):
             lines += looked.get(name, [])
@@ -65,10 +66,10 @@ def text(found: Read, region: str, candidate: Candidate | None) -> str:
 def toml(value: Any) -> str:
     """A value on one line."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(k)} = {toml(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{quoted(k)} = {toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list):
         return f"[{', '.join(map(toml, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _there(fields: Mapping[str, Any], name: str) -> bool:
@@ -77,4 +78,4 @@ def _there(fields: Mapping[str, Any], name: str) -> bool:
 
 def _left_out(inputs: Mapping[str, str]) -> Iterator[str]:
     for name, given in inputs.items():
-        yield f"# left out, write it yourself where there is such a field: {name} = {' '.join(given.split())}"
+        yield f"# left out, write it yourself where there is such a field: {name} = {visible(' '.join(given.split()))}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evernat.stack.errors import StackError
+from evernat.text import quoted
 
 TOKEN = re.compile(
     r"""(?P<blank>(?:\s|\#[^\n]*|//[^\n]*|/\*.*?\*/)+)
@@ -43,8 +44,7 @@ def written(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(written, value))}]"
     if isinstance(value, str):
-        text = json.dumps(value, ensure_ascii=False).replace("\\b", "\\u0008").replace("\\f", "\\u000c")
-        return re.sub(r"([$%])\{", r"\1\1{", text)
+        return re.sub(r"([$%])\{", r"\1\1{", quoted(value))
     return json.dumps(value)
 
 
