@@ -12,8 +12,10 @@ import pytest
 
 from evernat.agent import rules, ruleset
 from evernat.agent.cluster_model import Gateway, Rules
+from evernat.agent.effects.nft import Nft
 from evernat.agent.kernel.firewall import DEFAULT, METADATA, Firewall, Opening, Site, transit
 from evernat.agent.model import Gateway as Interface
+from evernat.lab.checks import until
 from tests.agent.packets import CLIENT, LINK, NODE, OTHER, OUTSIDE, PLACE, Net
 
 pytestmark = pytest.mark.packets
@@ -234,6 +236,56 @@ def test_heartbeats_need_no_entry(net: Net) -> None:
     near.bind((CLIENT, PORT))
     threading.Timer(0, near.sendto, (b"out", (PLACE, PORT))).start()
     assert far.recvfrom(10)[1][0] == NODE
+
+
+def silent(net: Net, render: Render, seconds: int) -> socket.socket:
+    """A client's connection to the outside through a node with this idle timeout."""
+    net.run("node", f"sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_established={seconds}")
+    net.load(render(Firewall(idle_timeout=seconds)))
+    made = net.socket("client")
+    made.connect((PLACE, 80))
+    made.recv(100)
+    return made
+
+
+def test_what_comes_after_the_idle_timeout_is_reset(net: Net, render: Render) -> None:
+    """The entry of a silent connection goes; its client, which still thinks it is open, gets a reset at once."""
+    with net.server("outside", 80), silent(net, render, 1) as made:
+        for gone in ("nft list set ip evernat young", "conntrack -L -p tcp 2>/dev/null"):
+
+            def forgotten(command: str = gone) -> bool:
+                said = net.run("node", command)
+                return "timeout 1s" not in said and PLACE not in said
+
+            assert until(forgotten, 10)
+        made.sendall(b"still there?")
+        with pytest.raises(ConnectionResetError):
+            made.recv(100)
+        assert net.call("client", PLACE, 80) == NODE, "what begins anew does not notice"
+
+
+def test_age_is_no_fault(net: Net, render: Render) -> None:
+    """The listing that tells whether somebody changed the table is the same before and after it has aged."""
+    nft = Nft()
+
+    def faults() -> list[str]:
+        return net.namespaces.run(net.places["node"], nft.faults)
+
+    text = render(Firewall(idle_timeout=1))
+    net.namespaces.run(net.places["node"], lambda: nft.load(lambda fast: text))
+    assert faults() == []
+    assert until(lambda: "timeout 1s" not in net.run("node", "nft list set ip evernat young"), 10)
+    assert faults() == []
+    net.run("node", "nft flush chain ip evernat forward")
+    assert faults() == ["no nftables table"]
+
+
+def test_what_is_older_than_the_table_goes_on(net: Net, render: Render) -> None:
+    """While the table is young, a connection that the node does not know may have come from another node."""
+    with net.server("outside", 80), silent(net, render, 600) as made:
+        net.run("node", "conntrack -F 2>/dev/null")
+        made.sendall(b"still there?")
+        assert made.recv(100) == b"still there?"
 
 
 def test_closed_leaves_the_flowtable_alone() -> None:

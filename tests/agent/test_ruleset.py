@@ -53,7 +53,7 @@ def test_the_kernel_takes_the_table() -> None:
     load = 'echo "$table" | nft -f -'
     shown = kernel(f"table=$(cat); {load}; {load}; nft -j list ruleset", text)
     items = json.loads(shown)["nftables"]
-    (clients,) = (item["set"]["elem"] for item in items if "set" in item)
+    (clients,) = (i["set"]["elem"] for i in items if i.get("set", {}).get("name") == "clients")
     assert clients == [{"prefix": {"addr": "172.18.64.0", "len": 19}}]
     sizes = {item["map"]["name"]: len(item["map"]["elem"]) for item in items if "map" in item}
     assert sizes == {"move": 4, "keep": 2}
@@ -127,3 +127,16 @@ def test_the_instance_keeps_its_routes() -> None:
 def test_conntrack_grows_with_memory(pages: int) -> None:
     """A tenth of the memory for connections, at most a million."""
     assert sysctls.should(pages)["netfilter/nf_conntrack_max"] == str(min(pages, 1 << 20))
+
+
+def test_silence_and_fragments_are_bounded() -> None:
+    """A silent connection goes after the hour or what the user says; fragments wait for seconds, in more memory."""
+    found = sysctls.should(131_072, 350)
+    assert found["netfilter/nf_conntrack_tcp_timeout_established"] == "350"
+    assert sysctls.should(1)["netfilter/nf_conntrack_tcp_timeout_established"] == "3600"
+    assert [found[f"ipv4/ipfrag_{name}"] for name in ("high_thresh", "low_thresh", "time")] == [
+        "16777216",
+        "12582912",
+        "2",
+    ]
+    assert sysctls.should(1)["ipv4/ipfrag_high_thresh"] == "4194304"

@@ -85,12 +85,36 @@ def test_the_last_word_counts() -> None:
     assert record[:1] == flows.DELETE
 
 
-@pytest.mark.parametrize(("told", "kept"), [(30, 600), (1000, 1000), (432_000, 432_000)])
+@pytest.mark.parametrize(("told", "kept"), [(30, 600), (1000, 1000), (3600, 3600)])
 def test_a_copy_outlives_the_next_full_copy(told: int, kept: int) -> None:
     """Packets that keep a flow alive make no event, so its copy lives longer than full copies are apart."""
     (record,) = collected(event(OUT, BACK, rest=struct.pack("=HH4s", 8, 7, told.to_bytes(4, "big"))))
     assert int.from_bytes(flows.RECORD.unpack(record)[-1], "big") == kept
     assert int.from_bytes(flows.KEEP, "big") > 2 * flowsync.REFRESH
+
+
+def life(protocol: int, rest: bytes) -> int:
+    """Seconds a copy of such a flow lives."""
+    there = part(CLIENT, INTERNET_HOST, protocol, ports(1000, 53))
+    back = part(INTERNET_HOST, NODE, protocol, ports(53, 1000))
+    (record,) = collected(event(there, back, rest=rest))
+    return int.from_bytes(flows.RECORD.unpack(record)[-1], "big")
+
+
+@pytest.mark.parametrize(("protocol", "kept"), [(6, 3600), (17, 600)])
+@pytest.mark.parametrize("seconds", [0, 30, 86_400, 432_000], ids=["listed", "short", "a day", "five days"])
+def test_an_offloaded_flow_has_no_time_of_its_own(protocol: int, kept: int, seconds: int) -> None:
+    """What the kernel says of a flow in the flowtable, a day or nothing, is not how long its copy lives."""
+    status = struct.pack("=HH", 8, 3) + (0x400E).to_bytes(4, "big")
+    told = struct.pack("=HH4s", 8, 7, seconds.to_bytes(4, "big")) if seconds else b""
+    assert life(protocol, status + told) == life(protocol, told + status) == kept
+
+
+def test_other_bits_are_not_offloading() -> None:
+    """Every other bit of the status leaves the time as it is told."""
+    told = struct.pack("=HH4s", 8, 7, (5000).to_bytes(4, "big"))
+    for status in (0x0E, 0x8000, 0x3FFF, 0xBFFF):
+        assert life(17, struct.pack("=HH", 8, 3) + status.to_bytes(4, "big") + told) == 5000
 
 
 @pytest.mark.parametrize("cut", range(1, 40))

@@ -9,6 +9,7 @@ Facts of ctnetlink (read in the kernel, tried on it):
   at 12 and 20, the protocol at 32, its ports at 40 and 48; for ICMP the id is at 40 and the type at 48.
 - Create wants the original tuple, its plain inverse as the reply, and how addresses are rewritten; the kernel does the
   rest. Update refuses that (EOPNOTSUPP), and refuses to take a status bit back (EBUSY): so an entry is replaced.
+- An offloaded flow has a time to live that means nothing (IPS_OFFLOAD), and in a listing no TCP state.
 - What a program did carries that program's port as nlmsg_pid, what a packet or the clock did carries 0.
 """
 
@@ -25,6 +26,10 @@ RECORD = struct.Struct("!c60s60sBB4s")
 KEEP = b"\0\0\2\x58"
 """600 seconds an entry lives at least where it was copied to: packets that keep it alive at home make no event. A full
 copy comes more often than this."""
+OFFLOADED = 0x40  # of the second byte of the status: IPS_OFFLOAD, bit 14
+IDLE = b"\0\0\x0e\x10"
+"""3600 seconds an offloaded TCP connection lives where it was copied to. The kernel names none in a listing, and a day
+in an event, for UDP too: the flowtable keeps such entries from timing out, and the copy's node has no such flow."""
 
 NEW, GET, GONE = 0x100, 0x101, 0x102
 HEADER = struct.Struct("=IHHII4s")
@@ -70,16 +75,19 @@ def _flow(data: bytes, at: int, end: int, what: bytes, batches: Mapping[bytes, B
         return
     at += len(back)
     status, state, life = 0, 3, KEEP  # an event tells what changed; 3 is an established TCP connection
+    offloaded = 0
     while at < end:
         size, kind = ATTRIBUTE.unpack_from(data, at)
         kind &= 0x3FFF
         if kind == 3:
-            status = data[at + 7]
+            status, offloaded = data[at + 7], data[at + 6] & OFFLOADED
         elif kind == 4:
             state = data[at + 12]
         elif kind == 7:
             life = max(life, data[at + 4 : at + 8])
         at += size + 3 & ~3
+    if offloaded:
+        life = IDLE if there[32] == 6 else KEEP
     # Of the status: reply seen, assured; and confirmed, as all are that packets have made.
     batches[own][there] = RECORD.pack(what, there, back, status & 6 | 8, state, life)
 

@@ -26,6 +26,7 @@ table ip evernat
 delete table ip evernat
 table ip evernat {
   %(flowtable)s
+  %(young)s
   set alive { type ether_type; flags timeout, dynamic; elements = { ip timeout %(lasting)s }; }
   chain renew {
     type filter hook output priority filter;
@@ -99,6 +100,7 @@ def table(
     texts: Lines = {
         "flowtable": [firewall.FLOWTABLE % link] if fast else [],
         "offload": [firewall.OFFLOAD] if fast else [],
+        "young": [firewall.YOUNG % settings.idle_timeout],
         "replies": firewall.REPLIES,
         "early": firewall.early(rules.members, port),
         "own": firewall.own(rules.members, port),
@@ -135,6 +137,7 @@ def _gateway(texts: Lines, gateway: Gateway, address: str, rules: Rules) -> None
     texts["snat"].append(f"{source} snat to {address}")
     texts["opened"].append(f"{source} meta l4proto tcp ct state invalid reject with tcp reset")
     if name not in rules.ending:
+        texts["opened"].append(f"{source} {firewall.SILENT} reject with tcp reset")
         texts["opened"].append(f"{source} ct state new accept")
         texts["dnat"] += _forwards(gateway, address, dict(rules.targets))
 

@@ -1,12 +1,12 @@
 """The nftables text: one table of our own, pure.
 
 Which flows nobody knows, and get a TCP reset: those of a client for which conntrack has no entry and can make none.
-It makes one for a packet in the middle of a stream (`nf_conntrack_tcp_loose`), and that is meant: the source port is
-kept, so after the node was replaced the far end still knows the flow, or resets it itself. For the rest (a FIN, an
-answer to a SYN never seen) the client would retransmit into the void for minutes. `nf_conntrack_tcp_be_liberal` keeps
-packets outside the window from counting as invalid, so a live flow is never reset. The mark takes the reset, whose
-source address is the far end's, out by the gateway's interface (`routing`): the other one's source check would eat it.
-From outside nothing is answered.
+It makes one for a packet in the middle of a stream (`nf_conntrack_tcp_loose`), and while the table is young that is
+meant (`firewall.YOUNG`): the source port is kept, so after the node was replaced the far end still knows the flow, or
+resets it itself. For the rest (a FIN, an answer to a SYN never seen) the client would retransmit into the void for
+minutes. `nf_conntrack_tcp_be_liberal` keeps packets outside the window from counting as invalid, so a live flow is
+never reset. The mark takes the reset, whose source address is the far end's, out by the gateway's interface
+(`routing`): the other one's source check would eat it. From outside nothing is answered.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ table ip evernat {
   map move { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; flags interval; }
   map keep { type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval; }
   %(flowtable)s
+  %(young)s
   chain early {
     type filter hook prerouting priority raw;
     %(early)s
@@ -60,6 +61,7 @@ table ip evernat {
     ip saddr != @clients drop
     %(transit)s
     meta l4proto tcp ct state invalid meta mark set %(mark)s reject with tcp reset
+    %(silent)s meta mark set %(mark)s reject with tcp reset
     oifname "%(link)s" ct state new accept
   }
   chain input {
@@ -89,6 +91,7 @@ def table(
     texts = {
         "flowtable": [firewall.FLOWTABLE % gateway.link] if flowtable else [],
         "offload": [firewall.OFFLOAD] if flowtable else [],
+        "young": [firewall.YOUNG % settings.idle_timeout],
         "replies": firewall.REPLIES,
         "early": firewall.early((), 0),
         "own": firewall.own((), 0),
@@ -99,6 +102,7 @@ def table(
         "admitted": firewall.admitted(clients, site, settings, openings),
     }
     lines = {name: "\n    ".join(each) for name, each in texts.items()}
+    lines["silent"] = firewall.SILENT
     plain = {"clients": ", ".join(_collapse(clients)), "address": gateway.address, "link": gateway.link}
     return TABLE % {**lines, **plain, "mark": MARK} + update(frozenset(), elements)
 

@@ -20,14 +20,32 @@ def must(link: str) -> dict[str, str]:
     }
 
 
-def should(pages: int) -> dict[str, str]:
+def should(pages: int, idle: int = 3600) -> dict[str, str]:
     """What should be set under /proc/sys/net. `pages` of memory: a tenth of it may go to connections;
-    the kernel's own limit on a nano is 4,096 of them."""
+    the kernel's own limit on a nano is 4,096 of them. `idle`: seconds a TCP connection may be silent."""
     flows = str(min(pages, 1 << 20))
+    fragments = max(
+        pages * 128, 4 << 20
+    )  # bytes; a thirty-second of the memory, the kernel's default at least
     return {
         "netfilter/nf_conntrack_tcp_loose": "1",
         "netfilter/nf_conntrack_tcp_be_liberal": "1",
         "netfilter/nf_conntrack_events": "1",
         "netfilter/nf_conntrack_buckets": flows,
         "netfilter/nf_conntrack_max": flows,
+        # The kernel's default is five days: who finishes handshakes and goes away would fill the table.
+        "netfilter/nf_conntrack_tcp_timeout_established": str(idle),
+        # `limits` counts no connection that is over, so such entries must go soon.
+        "netfilter/nf_conntrack_tcp_timeout_time_wait": str(TIME_WAIT),
+        # Parts of a packet arrive within milliseconds of each other. What waits for the rest of it takes memory from
+        # everybody's fragments: by default 4 MB, for 30 seconds.
+        "ipv4/ipfrag_high_thresh": str(fragments),
+        "ipv4/ipfrag_low_thresh": str(fragments * 3 // 4),
+        "ipv4/ipfrag_time": str(FRAGMENT_TIME),
     }
+
+
+TIME_WAIT = 30
+"""Seconds an entry is kept after its TCP connection has ended."""
+FRAGMENT_TIME = 2
+"""Seconds the parts of a packet wait for the rest of it."""

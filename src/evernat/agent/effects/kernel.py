@@ -32,9 +32,12 @@ def faults(link: str) -> list[str]:
     return [f"sysctl {path}" for path, value in sysctls.must(link).items() if _read(path) != value]
 
 
-def prepare(link: str) -> list[str]:
-    """Put them right, forwarding last. Gives the conntrack settings that the kernel did not take."""
-    wished = sysctls.should(os.sysconf("SC_PHYS_PAGES"))
+def prepare(link: str, idle: int = 3600) -> list[str]:
+    """Put them right, forwarding last. Gives the conntrack settings that the kernel did not take.
+
+    `idle`: seconds a TCP connection may be silent.
+    """
+    wished = sysctls.should(os.sysconf("SC_PHYS_PAGES"), idle)
     refused = [path for path, value in wished.items() if not _set(path, value)]
     for path, value in sysctls.must(link).items():
         if not _set(path, value):

@@ -32,7 +32,7 @@ class Firewall(NamedTuple):
     """What the user sets."""
 
     idle_timeout: int = 3600
-    """Seconds an established TCP connection may be silent."""
+    """Seconds an established TCP connection may be silent; what comes from its client later gets a reset."""
     client_connections: int = 0
     """Entries of the connection table that one client may have; 0: a quarter of them."""
     allow_transit: tuple[str, ...] = ()
@@ -111,6 +111,13 @@ REPLIES = [
     "icmp type != echo-request ct state established,related accept",
 ]
 """For the input hook. After the first answer a ping counts as established, and no limit would see it any more."""
+
+YOUNG = "set young { type ether_type; flags timeout; elements = { ip timeout %ds }; }"
+"""Its one element stays for `idle_timeout` seconds after the table was loaded. So long a client's packet may belong to
+a connection older than the table (the node was replaced, the gateway came here), and is picked up in mid-stream. From
+then on whatever has no entry has been silent for longer than that."""
+SILENT = "tcp flags & (fin | syn | rst | ack) != syn ct state new meta protocol != @young"
+"""What comes after that, and gets a reset instead of a connection that goes on with half of its settings unknown."""
 
 FLOWTABLE = 'flowtable fast { hook ingress priority filter; devices = { "%s" }; }'
 OFFLOAD = "ct state established ct status assured meta l4proto { tcp, udp } flow add @fast"
