@@ -59,7 +59,12 @@ class Running:
         self.phase = "building the fabric"
         self.fabric = Fabric(log=log)
         self.phase = "starting the cloud"
-        self.cloud = Cloud(self.profile, region=REGION, log=log)
+        self.cloud = Cloud(
+            self.profile,
+            region=REGION,
+            log=log,
+            console=lambda instance: self.computers.console_text(instance),
+        )
         self.computers = Computers(
             directory / "machines",
             netns=self.fabric.netns,

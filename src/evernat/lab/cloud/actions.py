@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evernat.lab.cloud import (
     ec2_addresses,
+    ec2_console,
     ec2_describe,
     ec2_instances,
     ec2_interfaces,
@@ -22,6 +23,7 @@ from evernat.lab.cloud.autoscaling import api_groups, api_hooks, api_instances, 
 
 LOADED = (
     ec2_addresses,
+    ec2_console,
     ec2_describe,
     ec2_instances,
     ec2_interfaces,

@@ -49,12 +49,14 @@ class Cloud:
         account: str = ACCOUNT,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        console: Callable[[str], bytes] = lambda _instance: b"",
     ) -> None:
         self.profile = profile
         self.region_name = region
         self.account = account
         self.log = log
         self.sleep = sleep
+        self.console = console
         self.lock = threading.RLock()
         self.faults = Faults()
         self.calls: list[Call] = []
@@ -83,6 +85,7 @@ class Cloud:
                 timers=self._timers,
                 faults=self.faults,
                 log=self.log,
+                console=lambda instance: self.console(instance),
             )
             forget_moto_defaults(made)
             self._regions[name] = made

@@ -11,6 +11,9 @@ from evernat.lab.cloud.errors import AwsError
 from evernat.lab.cloud.resources import Interface, Machine
 from evernat.lab.cloud.state import Region
 
+POSTED = 60.0
+"""Seconds after a start until the console is kept ("shortly after", AWS names no figure)."""
+
 REMEMBERED = 3600.0
 """Seconds a terminated instance stays visible ("a short interval", about an hour in practice)."""
 
@@ -25,6 +28,7 @@ def boot(region: Region, machine: Machine) -> None:
         if machine.state == "pending":
             machine.state = "running"
             machine.boots += 1
+            _post(region, machine)
 
     region.later(region.profile.pending, up)
 
@@ -38,6 +42,7 @@ def reboot(region: Region, machine: Machine) -> None:
     machine.boots += 1
     machine.plugged_in = machine.healthy = True
     machine.trouble += 1
+    _post(region, machine)
 
 
 def start(region: Region, machine: Machine) -> None:
@@ -120,6 +125,15 @@ def _release_later(region: Region, interface: Interface, machine: Machine, delay
             interface.plug = None
 
     region.later(delay, release)
+
+
+def _post(region: Region, machine: Machine) -> None:
+    """Keep what is on the console in a while."""
+
+    def post() -> None:
+        machine.posted = region.console(machine.id)
+
+    region.later(POSTED, post)
 
 
 def _forget(region: Region, machine: Machine) -> None:

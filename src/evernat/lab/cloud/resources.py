@@ -173,6 +173,8 @@ class Machine:
     rebalance: str = ""
     owner: str = ""
     """Name of the Auto Scaling group it belongs to."""
+    posted: bytes = b""
+    """Its console as of shortly after its last start or reboot."""
 
     @property
     def powered(self) -> bool:

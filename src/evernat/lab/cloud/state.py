@@ -76,6 +76,8 @@ class Region:
     routes: dict[str, dict[str, RouteRecord]] = field(default_factory=dict)
     """Route table id -> destination -> route."""
     unreachable: list[Unreachable] = field(default_factory=list)
+    console: Callable[[str], bytes] = lambda _instance: b""
+    """What an instance wrote to its console; there is none where no machines run."""
     caller: str = ""
     """ARN of who makes the call being answered."""
     elastic_pool: Pool = field(default_factory=lambda: Pool(ELASTIC_POOL, FIRST_ELASTIC))

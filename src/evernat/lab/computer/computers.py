@@ -115,6 +115,11 @@ class Computers:
         """What the instance wrote to its console, over all its boots. It stays after its end, until `close`."""
         return self._consoles / f"{instance_id}.log"
 
+    def console_text(self, instance_id: str) -> bytes:
+        """The same as it was written; nothing of an instance that never ran."""
+        path = self.console(instance_id)
+        return path.read_bytes() if path.exists() else b""
+
     def close(self) -> None:
         """Pull all plugs, wait for the end, remove all files."""
         with self._lock:
