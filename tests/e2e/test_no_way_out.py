@@ -23,9 +23,9 @@ REPAIRED = (
     "addresses-flush",
 )
 FOREIGN = {
-    "forward-drop": "inet guard",
-    "docker-forward": "ip filter",
-    "firewalld-forward": "inet firewalld",
+    "forward-drop": "table inet guard, chain forward",
+    "docker-forward": "table ip filter, chain FORWARD",
+    "firewalld-forward": "table inet firewalld, chain filter_FORWARD",
 }
 """What drops clients' packets, and the table that the cause must name."""
 

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Optional
 
 from . import cluster_report, contract, elect, rules, status
 from .beat import Wire
@@ -34,10 +34,10 @@ from .effects.nft import Nft
 from .effects.peer import Peers, urgent
 from .effects.replacement import replace
 from .kernel.primary import Uplink
-from .machine import fitness, packets, view
+from .machine import fitness, hops, packets, view
 from .node.merge import STOP, merge
 from .sync import SyncProcess
-from .values import InvariantError
+from .values import Egress, InvariantError
 
 BEAT = 0.05  # seconds between two heartbeats
 STALL = 0.15  # a turn longer than this is a stall; below elect.DEAD - view.SILENT
@@ -314,11 +314,17 @@ class Agent:
                 moving = elect.moving(gate, self.seen, now)
                 if moving:  # another public address may be seen now
                     self.client.renew(number)
-                timeout = LANDING if moving else CHECK
-                self.put({"egress": {gate.config.name: self.client.check(number, timeout)}})
+                self._check(gate.config.name, number, LANDING if moving else CHECK, last)
         if not last or not last.ok or now - last.at >= contract.CHECK_EVERY - 1:
-            self.put({"egress": {OWN: self.client.check(OWN_WAY, CHECK)}})
+            self._check(OWN, OWN_WAY, CHECK, None)
         return {}
+
+    def _check(self, way: str, number: int, timeout: float, own: Optional[Egress]) -> None:
+        found = self.client.check(number, timeout)
+        if not found.ok:
+            self.suspect = True
+            found = hops.located(found, self.seen.faults, self.nft.foreign(), own)
+        self.put({"egress": {way: found}})
 
     def _look_targets(self, cloud: Cloud) -> Found:
         wanted = {f.target for g in self.config.mine() for f in g.forwards if f.dynamic}

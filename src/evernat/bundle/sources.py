@@ -33,7 +33,13 @@ ONLY = {
             "elect.py",
             "rules.py",
         ),
-        *("machine/__init__.py", "machine/fitness.py", "machine/packets.py", "machine/view.py"),
+        *(
+            "machine/__init__.py",
+            "machine/fitness.py",
+            "machine/hops.py",
+            "machine/packets.py",
+            "machine/view.py",
+        ),
         *("node/__init__.py", "node/merge.py"),
         *("flows.py", "flowsync.py", "sync.py", "syncwire.py"),
         *(

@@ -74,7 +74,7 @@ _SCRIPTS = {
     # All but `local`: those of the kernel for `main` and `default` too.
     "rules-flush": "ip -4 rule flush",
     "routes-flush": (
-        "ip -4 route show table all | sed -n 's/.* table \\([0-9]*\\).*/\\1/p' | sort -u |"
+        "ip -4 route show table all | sed -n 's/.* table \\([0-9][0-9]*\\).*/\\1/p' | sort -u |"
         " while read table; do ip -4 route flush table $table; done"
     ),
     # All but the address that DHCP gave to the first interface.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Optional
 
+from ..kernel.foreign import dropping
 from . import EffectError
 from .process import run
 
@@ -51,6 +53,13 @@ class Nft:
         if self._listing is None:
             self._listing = found
         return [] if self._listing and found == self._listing else ["no nftables table"]
+
+    def foreign(self) -> list[str]:
+        """Other programs' chains that stop what is forwarded."""
+        legacy = ""
+        with contextlib.suppress(OSError), open("/proc/net/ip_tables_names") as file:
+            legacy = file.read()
+        return dropping(run("nft", "-j", "list", "ruleset", check=False), legacy)
 
     def load(self, table: Callable[[bool], str]) -> None:
         """The whole table in one transaction, without a flowtable when it fails with one.
