@@ -11,13 +11,17 @@ from tests.stack.world import World
 class Agents:
     """All nodes' agents at once. They act at every turn of the world's clock, as the real ones would act by themselves.
 
-    `deaf`: instances whose agents do not act. `returns`: whether a ring's home takes its gateway back.
+    `deaf`: instances whose agents do not act. `returns`: whether a ring's home takes its gateway back. `hasty`: whether
+    a working route of somebody else's is taken without proof, as agents did once.
     """
 
     def __init__(self, world: World, stack: str = "main") -> None:
         self.world, self.stack = world, stack
         self.deaf: set[str] = set()
         self.works = self.returns = True
+        self.hasty = False
+        self.heard_after = 0
+        """Turns until a holder hears its standby."""
         self.history: list[tuple[str, str]] = []
         self.members: dict[str, str] = {}
         self.nodes: dict[str, dict[str, Any]] = {}
@@ -50,6 +54,10 @@ class Agents:
     def _hooks(self) -> None:
         for identifier, state in self.members.items():
             if state == "Pending:Wait" and identifier in self.nodes:
+                self.world.client("ec2").modify_network_interface_attribute(
+                    NetworkInterfaceId=self.nodes[identifier]["NetworkInterfaces"][0]["NetworkInterfaceId"],
+                    SourceDestCheck={"Value": False},
+                )
                 self.world.client("autoscaling").complete_lifecycle_action(
                     AutoScalingGroupName=names.slot_name(self.stack, self._slot(identifier)),
                     LifecycleHookName=names.HOOK,
@@ -83,6 +91,10 @@ class Agents:
             holder = target
         if holder in self.nodes:
             self._lead(tags[names.GATEWAY_TAG], str(holder))
+            others = {i for s, i in able.items() if s in slots and i != holder}
+            self.heard_after -= bool(others)
+            heard = tuple(sorted(others)) if self.heard_after < 0 else ()
+            self.world.teller(self.stack).say(tags[names.GATEWAY_TAG], str(holder), heard)
 
     def _take(self, address: dict[str, Any], target: str) -> None:
         ec2 = self.world.client("ec2")
@@ -112,6 +124,9 @@ class Agents:
         for table in ec2.describe_route_tables(Filters=filters)["RouteTables"]:
             default = [r for r in table["Routes"] if r["DestinationCidrBlock"] == "0.0.0.0/0"]
             if default and default[0].get("NetworkInterfaceId") == interface:
+                continue
+            foreign = default and default[0]["State"] == "active" and not default[0].get("NetworkInterfaceId")
+            if foreign and not self.hasty and not self.world.teller(self.stack).check(gateway)["ok"]:
                 continue
             change = ec2.replace_route if default else ec2.create_route
             change(

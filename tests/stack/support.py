@@ -15,7 +15,7 @@ from evernat.stack.spec import Gateway
 from tests.stack.world import World
 
 PARAMETERS = 1 + len(parameters("main"))
-"""The key, and the agent's files beside the user data."""
+"""The key, and the agent's files beside the user data; reports are counted by gateway."""
 
 
 def pair(world: World, **fields: Any) -> Gateway:

@@ -10,6 +10,7 @@ import pytest
 from evernat.stack import library
 from evernat.stack.api import Api
 from evernat.stack.errors import AccessError, ApiError, BadInput, StackError
+from tests.stack.support import ring
 from tests.stack.world import World
 
 
@@ -293,3 +294,16 @@ def test_permission_denied(world: World) -> None:
     error = refused(world)
     assert isinstance(error, AccessError)
     assert "allow ec2:DescribeNetworkInterfaces" in error.remedy
+
+
+@pytest.mark.parametrize("name", ["node", "node-a", "node-f", "replacement"])
+def test_names_of_reports(world: World, name: str) -> None:
+    """A stack whose gateway would share its report's name with another report is refused."""
+    one(refused(world, name=name), "name", name, "reserved")
+
+
+def test_names_of_a_rings_reports(world: World) -> None:
+    """In a ring it is the gateways' names that count: `node` would have the gateway node-a."""
+    with pytest.raises(BadInput, match="name = node: is reserved"):
+        library.plan(ring(world, name="node"), world.api())
+    library.plan(ring(world, name="node-a"), world.api())

@@ -27,7 +27,7 @@ def whole(world: World, agents: Agents) -> None:
     counts = {kind: len(things) for kind, things in world.made().items()}
     assert counts == {
         "instances": 2, "interfaces": 2, "addresses": 1, "security groups": 1, "templates": 2, "groups": 2,
-        "parameters": PARAMETERS, "roles": 1, "profiles": 1,
+        "parameters": PARAMETERS + 1, "roles": 1, "profiles": 1,
     }  # fmt: skip
     assert list(agents.slots()) == ["main"]
     assert library.plan(pair(world), world.api()).changes == ()

@@ -27,7 +27,7 @@ def test_full_life(world: World, agents: Agents) -> None:
     made = {kind: len(things) for kind, things in world.made().items()}
     assert made == {
         "instances": 2, "interfaces": 2, "addresses": 1, "security groups": 1, "templates": 2, "groups": 2,
-        "parameters": PARAMETERS, "roles": 1, "profiles": 1,
+        "parameters": PARAMETERS + 1, "roles": 1, "profiles": 1,
     }  # fmt: skip
     assert plan.resources == 15
     assert agents.slots() == {"main": "a"}

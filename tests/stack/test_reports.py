@@ -11,7 +11,7 @@ import pytest
 
 from evernat.cli.status import _report
 from evernat.stack import library, names
-from evernat.stack.reports import LIMIT, OLD, Report, Sync, read
+from evernat.stack.reports import LIMIT, OLD, Egress, Report, Sync, read
 from evernat.stack.status import GatewayStatus, status
 from tests import hostile
 from tests.stack.cluster import Agents
@@ -27,6 +27,9 @@ TOLD: dict[str, Any] = {
     "why": "i-c is silent for 0.46 s",
     "sync": {"role": "serve", "synced": True, "lag_ms": 0.213, "entries": 1234},
     "at": "2026-07-01T12:00:00Z",
+    "egress": {"ok": True, "hop": "", "cause": "", "address": "", "at": "2026-07-01T11:59:59Z"},
+    "problems": ["fast path off"],
+    "version": "0.1.0",
 }
 
 
@@ -62,6 +65,9 @@ def test_read() -> None:
         why=TOLD["why"],
         age=5.0,
         stale=False,
+        egress=Egress(True, age=6.0),
+        problems=("fast path off",),
+        version="0.1.0",
     )
     assert after() == expected
     assert shown(after()).startswith(
@@ -92,6 +98,7 @@ def test_stale() -> None:
 
 
 SYNC = TOLD["sync"]
+EGRESS = TOLD["egress"]
 NO_SYNC: list[Any] = [5, "x", [], {}, {"role": 5}]
 BAD: list[dict[str, Any]] = [
     *({key: value} for key in ("holder", "at", "since") for value in (None, 5, "", "x", ["i-a"])),
@@ -106,6 +113,16 @@ BAD: list[dict[str, Any]] = [
     ),
     *({"why": why} for why in (5, None, ["x"])),
     *({"sync": sync} for sync in NO_SYNC),
+    *({"egress": egress} for egress in NO_SYNC[:4]),
+    *({"egress": {**EGRESS, "ok": value}} for value in (1, "true", None)),
+    *(
+        {"egress": {**EGRESS, key: value}}
+        for key in ("hop", "cause", "address")
+        for value in (5, None, ["x"])
+    ),
+    {"egress": {**EGRESS, "at": "yesterday"}},
+    *({"problems": problems} for problems in ("x", None, [5], ["x"] * 33, {"x": 1})),
+    *({key: value} for key in ("version", "proven") for value in (5, None, ["x"])),
     *({"sync": {**SYNC, "synced": value}} for value in (1, "true", None)),
     *({"sync": {**SYNC, "entries": value}} for value in (-1, 1.5, "1", True, 10**12, None)),
     *({"sync": {**SYNC, "lag_ms": value}} for value in (-1, "1", True, float("nan"), float("inf"), 1e300)),
@@ -161,7 +178,8 @@ def _mutated(random: Random) -> str:
     """A report with one or two values replaced by anything, or its text by something near it."""
     told = json.loads(json.dumps(TOLD))
     for _ in range(random.randint(1, 2)):
-        place = random.choice((told, told["sync"] if isinstance(told["sync"], dict) else told))
+        inner = [told[key] for key in ("sync", "egress") if isinstance(told.get(key), dict)]
+        place = random.choice((told, *inner))
         place[random.choice((*place, hostile.text(random)))] = _value(random)
     text = json.dumps(told, ensure_ascii=random.random() < 0.5)
     at = random.randrange(len(text))
@@ -182,8 +200,10 @@ def _value(random: Random, depth: int = 0) -> Any:
 
 
 def _sound(report: Report) -> bool:
-    words = (report.since, report.taken or "", report.why, *report.standby)
-    sync = report.sync
+    words = (report.since, report.taken or "", report.why, report.version, *report.standby, *report.problems)
+    sync, egress = report.sync, report.egress
+    if egress:
+        words = (*words, egress.hop, egress.cause, egress.address)
     return (
         all(isinstance(word, str) and len(word) <= 500 for word in words)
         and isinstance(report.standby, tuple)
@@ -191,6 +211,7 @@ def _sound(report: Report) -> bool:
         and type(report.age) is float
         and 0 <= report.age < 1e12
         and type(report.stale) is bool
+        and (egress is None or type(egress.ok) is bool)
         and (sync is None or (type(sync.synced), type(sync.lag_ms), type(sync.entries)) == (bool, float, int))
     )
 
@@ -224,8 +245,8 @@ def test_not_backed(changed: dict[str, Any], line: str) -> None:
 
 def test_never_taken() -> None:
     """A gateway found at the start was not taken over; a single one has no standby to copy to."""
-    line = shown(after(taken=0, why="", standby=[], sync=None), standby_slot="")
-    assert line == "held since 2026-07-01T11:00:01Z  [dim]reported 5 s ago[/]"
+    line = shown(after(taken=0, why="", standby=[], sync=None, problems=[]), standby_slot="")
+    assert line == "held since 2026-07-01T11:00:01Z  [green]internet reached[/]  [dim]reported 5 s ago[/]"
 
 
 def test_status(world: World) -> None:
@@ -235,6 +256,7 @@ def test_status(world: World) -> None:
     holders = agents.holders()
     put(world, holders["main-a"], "main-a")
     put(world, holders["main-c"], "main-b")
+    world.client("ssm").delete_parameter(Name=names.report_parameter("main", "main-c"))
     found = {g["name"]: g["report"] for g in status(world.api(), "main").as_dict()["gateways"]}
     assert found["main-b"] is None  # told by another than its holder
     assert found["main-c"] is None
@@ -265,9 +287,8 @@ def test_made_during_destroy(world: World) -> None:
 
 def test_of_a_former_gateway(world: World) -> None:
     """The report of a gateway that the stack has no more is deleted by deploy."""
-    agents = Agents(world)
+    Agents(world)
     world.deploy(pair(world))
-    put(world, agents.holders()["main"])
     put(world, "i-old", "main-b")
     (step,) = library.plan(pair(world), world.api()).changes
     assert (step.verb, step.part, step.title) == ("delete", "report", "/evernat/main/report/main-b")

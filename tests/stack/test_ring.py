@@ -39,7 +39,7 @@ def test_full_life(world: World) -> None:
     made = {kind: len(things) for kind, things in world.made().items()}
     assert made == {
         "instances": 3, "interfaces": 3, "addresses": 3, "security groups": 1, "templates": 3, "groups": 3,
-        "parameters": PARAMETERS, "roles": 1, "profiles": 1,
+        "parameters": PARAMETERS + 3, "roles": 1, "profiles": 1,
     }  # fmt: skip
     assert plan.resources == 20
     assert agents.slots() == {"main-a": "a", "main-b": "b", "main-c": "c"}

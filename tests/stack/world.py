@@ -20,6 +20,7 @@ from evernat.stack.load import gateway_from
 from evernat.stack.spec import Gateway
 from evernat.stack.steps import Plan
 from tests.lab_cloud.support import parameter_names
+from tests.stack.telling import Teller, failed_boot, write
 
 REGION = "us-west-2"
 CLIENTS = ("ec2", "iam", "autoscaling", "ssm", "sts")
@@ -52,6 +53,10 @@ class World:
         self.network: Network = build_network(server.client)
         self.settle()
         self.agent_works = True
+        self.gives_up = ""
+        """Why nodes that boot give their launch hook back; empty: they do not."""
+        self.tellers: dict[str, Teller] = {}
+        self.holders: dict[str, str] = {}
         self.clock.work += [self.turn]
         self.before = self.inventory()
 
@@ -73,6 +78,8 @@ class World:
             # A call that fails is tried again in the next turn, as the real agent would.
             with suppress(ClientError, BotoCoreError):
                 self.agent()
+            with suppress(ClientError, BotoCoreError):
+                self.tell()
 
     def settle(self) -> None:
         """Let everything happen that happens by itself."""
@@ -84,36 +91,55 @@ class World:
         members = [m for g in self.cloud.region(REGION).groups.values() for m in g.members.values()]
         if not any(m.state == "Pending:Wait" for m in members):
             return
-        ec2, scaling = self.client("ec2"), self.client("autoscaling")
         waiting = [
             (group["AutoScalingGroupName"], member["InstanceId"])
-            for group in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+            for group in self.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
             for member in group["Instances"]
             if member["LifecycleState"] == "Pending:Wait"
         ]
         for group, instance in waiting:
-            stack = group.removeprefix("evernat-")
-            mine = [
-                {"Name": f"tag:{names.STACK_TAG}", "Values": [stack]},
-                {"Name": "tag:evernat:part", "Values": ["interface"]},
-            ]
-            running = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
-            free = [
-                i
-                for i in ec2.describe_network_interfaces(Filters=mine)["NetworkInterfaces"]
-                if i["Status"] == "available"
-            ]
-            here = [i for i in free if i["SubnetId"] == running["SubnetId"]]
-            if running["State"]["Name"] != "running" or not here:
-                continue
-            interface = here[0]["NetworkInterfaceId"]
-            ec2.attach_network_interface(NetworkInterfaceId=interface, InstanceId=instance, DeviceIndex=1)
-            scaling.complete_lifecycle_action(
-                AutoScalingGroupName=group,
-                LifecycleHookName=names.HOOK,
-                InstanceId=instance,
-                LifecycleActionResult="CONTINUE",
-            )
+            if self.gives_up:
+                failed = failed_boot(instance, self.gives_up)
+                write(self.client, group.removeprefix("evernat-"), "node", failed)
+                self._answer(group, instance, "ABANDON")
+            elif self._attached(group.removeprefix("evernat-"), instance):
+                self._answer(group, instance, "CONTINUE")
+
+    def _attached(self, stack: str, instance: str) -> bool:
+        """Whether the stack's free interface could be attached to a running instance."""
+        ec2 = self.client("ec2")
+        mine = [
+            {"Name": f"tag:{names.STACK_TAG}", "Values": [stack]},
+            {"Name": "tag:evernat:part", "Values": ["interface"]},
+            {"Name": "status", "Values": ["available"]},
+        ]
+        running = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+        free = ec2.describe_network_interfaces(Filters=mine)["NetworkInterfaces"]
+        here = [i["NetworkInterfaceId"] for i in free if i["SubnetId"] == running["SubnetId"]]
+        if running["State"]["Name"] != "running" or not here:
+            return False
+        ec2.attach_network_interface(NetworkInterfaceId=here[0], InstanceId=instance, DeviceIndex=1)
+        self.holders[stack] = instance
+        return True
+
+    def _answer(self, group: str, instance: str, result: str) -> None:
+        self.client("autoscaling").complete_lifecycle_action(
+            AutoScalingGroupName=group,
+            LifecycleHookName=names.HOOK,
+            InstanceId=instance,
+            LifecycleActionResult=result,
+        )
+
+    def tell(self) -> None:
+        """Have the holders of interfaces report."""
+        machines = self.cloud.region(REGION).machines
+        for stack, holder in self.holders.items():
+            if holder in machines and machines[holder].alive:
+                self.teller(stack).say(stack, holder)
+
+    def teller(self, stack: str = "main") -> Teller:
+        """Who speaks for the nodes of a stack."""
+        return self.tellers.setdefault(stack, Teller(self.client, stack))
 
     def gateway(self, **fields: Any) -> Gateway:
         """The article's gateway in this network."""
@@ -197,7 +223,7 @@ class World:
         # Two interfaces: the persistent one and the node's own.
         assert counts == {
             "instances": 1, "interfaces": 2, "addresses": 1, "security groups": 1, "templates": 1, "groups": 1,
-            "parameters": 0, "roles": 1, "profiles": 1,
+            "parameters": 1, "roles": 1, "profiles": 1,
         }  # fmt: skip
         assert self.routes() == {
             table: self.interface()["NetworkInterfaceId"] for table in self.network.private_route_table_ids

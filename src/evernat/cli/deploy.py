@@ -75,4 +75,5 @@ def _show(now: Status, done: Plan, seconds: float, as_json: bool) -> None:
 
 def _line(one: GatewayStatus) -> str:
     address = f" at {safe(one.public_address)}" if one.public_address else ""
-    return f"gateway [bold]{safe(one.name)}[/] is {safe(one.state)}{address}"
+    why = f": {safe(one.why)}" if one.why and one.state != "disabled" else ""
+    return f"gateway [bold]{safe(one.name)}[/] is {safe(one.state)}{address}{why}"

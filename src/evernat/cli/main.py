@@ -68,7 +68,7 @@ def main() -> None:
     """Entry of the console script.
 
     Exit codes: 0 done (plan: nothing to do), 1 it failed and the message says why, 2 wrong usage (plan: changes
-    pending), 130 interrupted. `lab exec` and `lab shell` exit as their command did.
+    pending), 3 a gateway is not ready (status), 130 interrupted. `lab exec` and `lab shell` exit as their command did.
     """
     _assemble(sys.argv[1] if len(sys.argv) > 1 else "")
     try:

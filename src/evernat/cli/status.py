@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import typer
+
 from evernat.cli import common
 from evernat.cli.terminal import safe
+from evernat.stack.boots import Boot
 from evernat.stack.reports import Report
 from evernat.stack.status import GatewayStatus, GroupStatus, NodeStatus, RouteStatus, Status
 from evernat.stack.status import status as look
@@ -17,6 +22,9 @@ COLOURS = {
     "disabled": "dim",
 }
 
+NOT_READY = 3
+"""Exit code: the question was answered, and a gateway is not ready. (1 means that it could not be answered.)"""
+
 
 def status(
     file: common.File = common.FILE,
@@ -25,7 +33,7 @@ def status(
     profile: common.Profile = None,
     as_json: common.AsJson = False,
 ) -> None:
-    """Show gateway, holder, routes, group and nodes."""
+    """Show gateway, holder, routes, group and nodes; exit with 3 when a gateway is not ready (not with --json)."""
     stack, api = common.name_and_api(file, name, region, profile)
     with common.err.status("looking"):
         now = look(api, stack)
@@ -33,6 +41,8 @@ def status(
         common.print_json(now.as_dict())
         return
     _text(now)
+    if not now.whole:
+        raise typer.Exit(NOT_READY)
 
 
 def _coloured(state: str) -> str:
@@ -45,7 +55,7 @@ def _text(now: Status) -> None:
     out.print(f"stack [bold]{safe(now.stack)}[/]  {place}")
     for gateway in now.gateways:
         out.print(_gateway(gateway, ring=len(now.gateways) > 1))
-        if gateway.holder and gateway.home_slot:
+        if gateway.holder:
             out.print("          " + _report(gateway))
     for route in now.routes:
         out.print(_route(route, several=len(now.gateways) > 1))
@@ -53,6 +63,9 @@ def _text(now: Status) -> None:
         out.print(_group(group, named=group != now.group))
     for node in now.nodes:
         out.print(_node(node))
+    for boot in now.boots:
+        for line in boot_lines(boot):
+            out.print(line)
     out.print(f"[dim]agent {safe(now.agent_version or '-')}, last change {safe(now.last_change or '-')}[/]")
 
 
@@ -100,6 +113,14 @@ def _node(node: NodeStatus) -> str:
     return f"node      {slot}{safe(node.id)}  {states}  {place}  {age}"
 
 
+def boot_lines(boot: Boot) -> Iterator[str]:
+    """What became of a boot, with the last lines of its console."""
+    head, *console = boot.lines()
+    yield f"boot      {safe(head)}"
+    for line in console:
+        yield f"          [dim]{safe(line)}[/]"
+
+
 def _report(gateway: GatewayStatus) -> str:
     """What the holder told, in one line."""
     report = gateway.report
@@ -110,10 +131,19 @@ def _report(gateway: GatewayStatus) -> str:
         parts.append(f"taken {safe(report.taken)}: {safe(report.why)}")
     if gateway.standby_slot:
         parts.append(_sync(report))
+    parts.append(_egress(report))
+    parts += [f"[yellow]{safe(problem)}[/]" for problem in report.problems]
     age = f"reported {_duration(report.age)} ago"
     if report.stale:
         age = f"[yellow]{age}: no way to the API, or its agent does not run[/]"
-    return "  ".join([*parts, f"[dim]{age}[/]"])
+    return "  ".join([*filter(None, parts), f"[dim]{age}[/]"])
+
+
+def _egress(report: Report) -> str:
+    """The check's outcome where `why` does not tell it already."""
+    if report.egress is None:
+        return "[yellow]internet not checked yet[/]"
+    return "[green]internet reached[/]" if report.egress.ok else ""
 
 
 def _sync(report: Report) -> str:

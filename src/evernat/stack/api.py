@@ -140,16 +140,20 @@ class Api:
             self.clock.sleep(random.uniform(0.5, 1.0) * 0.4 * 2**attempt)  # noqa: S311 - jitter
         raise AssertionError("unreachable")
 
-    def pages(self, service: str, operation: str, key: str, **params: Any) -> list[Any]:
-        """All items of a paged listing; `key` names the list in the answer."""
+    def pages(
+        self, service: str, operation: str, key: str, *, most: int | None = None, **params: Any
+    ) -> list[Any]:
+        """The items of a paged listing; `key` names the list in the answer. `most`: how many pages, None for all."""
         token_in, token_out = ("Marker", "Marker") if service == "iam" else ("NextToken", "NextToken")
         items: list[Any] = []
         extra: dict[str, Any] = {}
+        asked = 0
         while True:
             answer = self.call(service, operation, **params, **extra)
             items += answer.get(key) or []
+            asked += 1
             token = answer.get(token_out)
-            if not token or (service == "iam" and not answer.get("IsTruncated")):
+            if not token or asked == most or (service == "iam" and not answer.get("IsTruncated")):
                 return items
             extra = {token_in: token}
 

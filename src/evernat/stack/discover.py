@@ -15,7 +15,6 @@ from evernat.stack.found import (
     InstanceProfile,
     Interface,
     Member,
-    Node,
     Role,
     RouteTable,
     Rule,
@@ -24,6 +23,7 @@ from evernat.stack.found import (
     Template,
     TemplateVersion,
 )
+from evernat.stack.instances import discover_nodes
 from evernat.stack.names import tag_map
 
 ROUTE_FIELDS = (
@@ -31,8 +31,6 @@ ROUTE_FIELDS = (
     "LocalGatewayId", "CoreNetworkArn", "OdbNetworkArn", "InstanceId", "GatewayId",
 )  # fmt: skip
 """Fields of a route that can name its target; an instance's route also names its interface, which comes first."""
-
-LIVE = ["pending", "running", "shutting-down", "stopping", "stopped"]
 
 
 def discover(
@@ -82,12 +80,8 @@ def discover(
     )
 
 
-def _by_tag(stack: str) -> list[dict[str, Any]]:
-    return [{"Name": f"tag:{names.STACK_TAG}", "Values": [stack]}]
-
-
 def _tables(api: Api, stack: str, vpc_id: str) -> dict[str, RouteTable]:
-    return route_tables(api, [{"Name": "vpc-id", "Values": [vpc_id]}] if vpc_id else _by_tag(stack))
+    return route_tables(api, [{"Name": "vpc-id", "Values": [vpc_id]}] if vpc_id else names.by_tag(stack))
 
 
 def route_tables(api: Api, filters: list[dict[str, Any]]) -> dict[str, RouteTable]:
@@ -115,12 +109,12 @@ def _route_target(route: dict[str, Any]) -> Target:
 
 
 def _security_groups(api: Api, name: str) -> list[SecurityGroup]:
-    raw = api.pages(
-        "ec2",
-        "describe_security_groups",
-        "SecurityGroups",
-        Filters=[{"Name": "group-name", "Values": [name]}],
-    )
+    return security_groups(api, [{"Name": "group-name", "Values": [name]}])
+
+
+def security_groups(api: Api, filters: list[dict[str, Any]]) -> list[SecurityGroup]:
+    """Security groups with their rules."""
+    raw = api.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=filters)
     return [
         SecurityGroup(
             id=g["GroupId"],
@@ -149,7 +143,7 @@ def _rules(permissions: Iterable[dict[str, Any]]) -> Iterable[Rule]:
 
 def discover_interfaces(api: Api, stack: str) -> list[Interface]:
     """The stack's persistent interfaces. Its nodes' own interfaces carry the stack's tag too, but play another part."""
-    raw = api.pages("ec2", "describe_network_interfaces", "NetworkInterfaces", Filters=_by_tag(stack))
+    raw = api.pages("ec2", "describe_network_interfaces", "NetworkInterfaces", Filters=names.by_tag(stack))
     found = [_interface(i) for i in sorted(raw, key=lambda i: str(i["NetworkInterfaceId"]))]
     return [i for i in found if i.tags.get(names.PART_TAG) != "node"]
 
@@ -231,9 +225,15 @@ def _profile(api: Api, name: str) -> InstanceProfile | None:
     )
 
 
+REPORT_PAGES = 4
+"""Pages of reports that are read at most, of ten each: a stack has a dozen, and a node could write any number."""
+
+
 def discover_reports(api: Api, stack: str) -> dict[str, str]:
-    """What the holders told, by gateway."""
-    return _reports(stack, _parameters(api, names.report_parameter(stack, "").rstrip("/")))
+    """What nodes reported, by the last part of its name: a gateway, or `node-SLOT`."""
+    path = names.report_parameter(stack, "").rstrip("/")
+    found = api.pages("ssm", "get_parameters_by_path", "Parameters", most=REPORT_PAGES, Path=path)
+    return _reports(stack, {p["Name"]: p["Value"] for p in found})
 
 
 def _reports(stack: str, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -325,29 +325,6 @@ def _member(raw: dict[str, Any]) -> Member:
         health=raw.get("HealthStatus") or "",
         version=int(version) if version.isdecimal() else 0,
     )
-
-
-def discover_nodes(api: Api, stack: str) -> list[Node]:
-    """The stack's instances that are not terminated."""
-    live = [*_by_tag(stack), {"Name": "instance-state-name", "Values": LIVE}]
-    reservations = api.pages("ec2", "describe_instances", "Reservations", Filters=live)
-    return [
-        Node(
-            id=i["InstanceId"],
-            state=i["State"]["Name"],
-            type=i.get("InstanceType") or "",
-            zone=(i.get("Placement") or {}).get("AvailabilityZone") or "",
-            spot=i.get("InstanceLifecycle") == "spot",
-            private_address=i.get("PrivateIpAddress") or "",
-            public_address=i.get("PublicIpAddress") or "",
-            launched=str(i.get("LaunchTime") or ""),
-            tags=tag_map(i.get("Tags")),
-            interfaces=tuple(n["NetworkInterfaceId"] for n in i.get("NetworkInterfaces") or []),
-            subnet=i.get("SubnetId") or "",
-        )
-        for r in reservations
-        for i in r["Instances"]
-    ]
 
 
 def gone(api: Api, found: Found) -> frozenset[str]:

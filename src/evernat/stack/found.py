@@ -148,6 +148,14 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Nic:
+    """One of an instance's network interfaces: whether its source/destination check is on, and its security groups."""
+
+    checked: bool
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Node:
     """An instance of the stack that is not terminated."""
 
@@ -162,6 +170,9 @@ class Node:
     tags: Tags
     interfaces: tuple[str, ...] = ()
     subnet: str = ""
+    vpc_id: str = ""
+    nics: Mapping[str, Nic] = field(default_factory=dict)
+    """The same interfaces, by id."""
 
     @property
     def slot(self) -> str:
@@ -211,7 +222,7 @@ class Found:
     parameters: tuple[str, ...] = ()
     """Names of the stack's SSM parameters: the members' shared key, files of the agent, and reports."""
     reports: Mapping[str, str] = field(default_factory=dict)
-    """By gateway: the text in which its holder last told of it."""
+    """What nodes reported, as it was written: by gateway its holder's, by `node-SLOT` that of a boot that failed."""
     borrowed: tuple[Address, ...] = ()
     """Elastic IPs of the user's that serve as a gateway's."""
     nodes: tuple[Node, ...] = ()

@@ -8,14 +8,18 @@ from uuid import uuid4
 from evernat import version
 from evernat.stack.api import Api
 from evernat.stack.apply import Report, Run
+from evernat.stack.boots import failed
 from evernat.stack.checks import check
 from evernat.stack.context import Context
 from evernat.stack.discover import discover, gone
 from evernat.stack.environment import identify, look
-from evernat.stack.errors import BadInput, OutcomeUnknown, Problem
+from evernat.stack.errors import BadInput, NotReady, OutcomeUnknown, Problem, StackError
+from evernat.stack.giveback import give_back
 from evernat.stack.plan import plan_deploy, plan_destroy
+from evernat.stack.serving import survey
 from evernat.stack.spec import Gateway
 from evernat.stack.steps import Plan
+from evernat.text import visible
 
 LOOKS = 4
 """How often a run looks again after a call whose outcome is unknown, before it gives up."""
@@ -56,9 +60,12 @@ def apply(
     only then.
 
     Cut off at any point, planning and applying again converges. Raises OutcomeUnknown when a call that changes
-    something got no answer: plan again and apply that.
+    something got no answer: plan again and apply that; NotReady as `deploy` does.
     """
-    Run(api or Api.of(plan.region), plan, timeout=timeout, ready=ready, report=report).all()
+    run = Run(api or Api.of(plan.region), plan, timeout=timeout, ready=ready, report=report)
+    if plan.purpose == "deploy":
+        return _all(run)
+    return run.all()
 
 
 def deploy(
@@ -71,17 +78,40 @@ def deploy(
     timeout: float = 600.0,
     report: Report | None = None,
 ) -> None:
-    """Apply `first`; after a call whose outcome is unknown look again, plan the rest and go on."""
+    """Apply `first`; after a call whose outcome is unknown look again, plan the rest and go on.
+
+    Raises NotReady when it gave up waiting. By then routes that were taken from somebody else for a gateway that is not
+    proven are put back; the cause says so, and what failed boots left behind.
+    """
     nonce, current = uuid4().hex, first
     for attempt in range(1, LOOKS + 1):
         try:
-            return Run(api, current, timeout=timeout, ready=ready, report=report, nonce=nonce).all()
+            return _all(Run(api, current, timeout=timeout, ready=ready, report=report, nonce=nonce))
         except OutcomeUnknown:
             if attempt == LOOKS:
                 raise
             api.clock.sleep(1.0 * attempt)
         current = plan(gateway, api, replace_routes=replace_routes)
     raise AssertionError("unreachable")
+
+
+def _all(run: Run) -> None:
+    """A whole deploy; when it gives up, what it took from others is put back."""
+    try:
+        run.all()
+    except NotReady as error:
+        raise _given_up(run.api, run.plan.stack, error) from error
+
+
+def _given_up(api: Api, stack: str, error: NotReady) -> NotReady:
+    """The same error with all that is known beside it. What cannot be found out is said, and hides nothing."""
+    lines = [error.cause]
+    try:
+        lines += [one.text() for one in give_back(api, stack)]
+        lines += [visible(line) for boot in failed(api, survey(api, stack)) for line in boot.lines()]
+    except StackError as problem:
+        lines.append(f"and then: {problem.cause}")
+    return NotReady("\n".join(lines), error.remedy)
 
 
 def destroy(first: Plan, api: Api, *, timeout: float = 600.0, report: Report | None = None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 from evernat.agent import contract
 
@@ -81,6 +81,21 @@ def report_parameter(stack: str, gateway: str) -> str:
     return contract.report(stack, gateway)
 
 
+def boot_report(slot: str) -> str:
+    """The last part of the name of the parameter in which a node says why it gives up."""
+    return f"node-{slot}" if slot else "node"
+
+
+REPLACEMENT_REPORT = "replacement"
+"""Likewise of the one in which nodes note the last replacement that they asked for."""
+
+
+def report_parameters(stack: str, gateways: Iterable[str], slots: Iterable[str]) -> list[str]:
+    """All reports that nodes may write."""
+    ends = [*gateways, *(boot_report(slot) for slot in ("", *slots)), REPLACEMENT_REPORT]
+    return [report_parameter(stack, end) for end in dict.fromkeys(ends)]
+
+
 def role_name(stack: str, region: str) -> str:
     """Name of role and instance profile. IAM has one namespace for all regions."""
     return f"evernat-{stack}-{region}"
@@ -94,6 +109,11 @@ def tags_for(stack: str, part: Part, user: Mapping[str, str]) -> dict[str, str]:
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     """Tags in AWS's list form, in a stable order."""
     return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
+
+
+def by_tag(stack: str) -> list[dict[str, Any]]:
+    """The filter for EC2's things that carry the stack's tag."""
+    return [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]
 
 
 def tag_map(tags: object) -> dict[str, str]:

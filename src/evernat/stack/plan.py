@@ -25,6 +25,7 @@ from evernat.stack.parts import (
     security_group,
     template,
 )
+from evernat.stack.readiness import Address
 from evernat.stack.spec import Gateway
 from evernat.stack.steps import Plan, Step, Wait
 
@@ -57,6 +58,7 @@ def _by_interface(context: Context) -> list[Step]:
         *routes.steps(context),
         *address.cleanup(context),
         *interface.cleanup(context),
+        *_served(context),
     ]
 
 
@@ -101,10 +103,23 @@ def _proof(context: Context) -> list[Step]:
     if context.gateway.by_address:
         title = "until every gateway is served and every node is ready"
         return [Step("wait", "gateway", title, (rolling.serving(context),))]
-    rolled = tuple(group.outdated(context))
-    return [
-        Step("wait", "gateway", "until a node has proven that NAT works", (Wait("ready", rolled=rolled),))
-    ]
+    return [Step("wait", "gateway", "until a node has proven that NAT works", (_ready(context, led=False),))]
+
+
+def _served(context: Context) -> list[Step]:
+    """A deploy ends with what `status` says then. Without tables the user sets routes, whenever that is."""
+    if not context.gateway.enabled or not context.gateway.private_route_table_ids:
+        return []
+    return [Step("wait", "gateway", "until clients have internet by it", (_ready(context, led=True),))]
+
+
+def _ready(context: Context, *, led: bool) -> Wait:
+    address: Address = "own"
+    if context.gateway.elastic_ip != "create":
+        address = "any"  # one that the stack had before is released after the proof
+    if context.gateway.elastic_ip == "none" and not routes.taken_over(context):
+        address = "none"  # the user brings one, and nobody loses a working route meanwhile
+    return Wait("ready", {"address": address, "led": led}, tuple(group.outdated(context)))
 
 
 def _warnings(context: Context) -> tuple[str, ...]:

@@ -13,8 +13,10 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-OLD = 120.0
-"""Seconds after which a report is stale: it is renewed every 60."""
+from evernat.agent import contract
+
+OLD = contract.REPORT_STALE
+"""Seconds after which a report is stale."""
 
 LIMIT = 8192
 """Characters of a report; no SSM parameter takes more (Systems Manager API reference, PutParameter)."""
@@ -65,6 +67,18 @@ class _Copy(BaseModel):
     entries: Count = 0
 
 
+class _Egress(BaseModel):
+    """A check of the way that a client's packets take out, and back."""
+
+    model_config = Given
+
+    ok: bool
+    hop: Words = ""
+    cause: Words = ""
+    address: Words = ""
+    at: Moment | None = None
+
+
 class _Told(BaseModel):
     """The fields of a report that are read. One more is declared here, with its type, and handed on by `read`."""
 
@@ -78,6 +92,22 @@ class _Told(BaseModel):
     taken: Annotated[Moment | None, BeforeValidator(lambda value: value or None)] = None
     why: Words = ""
     sync: _Copy | None = None
+    proven: bool = False
+    egress: _Egress | None = None
+    problems: Annotated[tuple[Words, ...], Field(max_length=MOST)] = ()
+    version: Words = ""
+
+
+class FailedBoot(BaseModel):
+    """What a node reported before it gave up, so that the cause outlives the machine."""
+
+    model_config = Given
+
+    instance: Instance
+    at: Moment
+    role: Words = ""
+    cause: Words = ""
+    problems: Annotated[tuple[Words, ...], Field(max_length=MOST)] = ()
 
 
 @dataclass(frozen=True)
@@ -90,11 +120,25 @@ class Sync:
 
 
 @dataclass(frozen=True)
+class Egress:
+    """The holder's last check of a client's way to the internet.
+
+    The hop that failed, why, the address seen outside, and how many seconds ago the check began (0 if it is not said).
+    """
+
+    ok: bool
+    hop: str = ""
+    cause: str = ""
+    address: str = ""
+    age: float = 0.0
+
+
+@dataclass(frozen=True)
 class Report:
     """A holder's word. Times are UTC as text.
 
     `standby` are the nodes that it hears and that could take over at once, `taken` is None when it had the gateway
-    from the start, `age` the seconds since it said so.
+    from the start, `age` the seconds since it said so, `egress` is None as long as it has not checked.
     """
 
     since: str
@@ -104,6 +148,9 @@ class Report:
     why: str
     age: float
     stale: bool
+    egress: Egress | None = None
+    problems: tuple[str, ...] = ()
+    version: str = ""
 
 
 def read(text: str | None, holder: str | None, now: datetime) -> Report | None:
@@ -120,6 +167,9 @@ def read(text: str | None, holder: str | None, now: datetime) -> Report | None:
         why=told.why,
         age=age,
         stale=stale,
+        egress=_egress(told, now),
+        problems=told.problems,
+        version=told.version,
     )
 
 
@@ -149,3 +199,15 @@ def _sync(copy: _Copy | None) -> Sync | None:
     if copy is None or copy.role != "serve":
         return None
     return Sync(copy.synced, round(copy.lag_ms, 2), copy.entries)
+
+
+def _egress(told: _Told, now: datetime) -> Egress | None:
+    if "egress" not in told.model_fields_set:
+        # An agent from before there was this check: `proven` is all that it says.
+        return Egress(told.proven, cause="" if told.proven else "not proven by the node's agent")
+    check = told.egress
+    if check is None:
+        return None
+    return Egress(
+        check.ok, check.hop, check.cause, check.address, aged(check.at, now)[0] if check.at else 0.0
+    )

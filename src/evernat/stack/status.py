@@ -7,21 +7,25 @@ from typing import Any
 
 from evernat.stack import names
 from evernat.stack.api import Api
+from evernat.stack.boots import Boot, failed
 from evernat.stack.discover import discover, tagged_groups
 from evernat.stack.environment import identify
 from evernat.stack.errors import StackError
-from evernat.stack.found import Found, Group, Interface, RouteTable
+from evernat.stack.found import Found, Group, RouteTable
 from evernat.stack.parts.routes import describe, is_ours
+from evernat.stack.readiness import readiness
 from evernat.stack.reports import Report
-from evernat.stack.serving import Scene, lacking, scene_of
-from evernat.stack.wait import readiness
+from evernat.stack.serving import Scene, around, scene_of
+
+FINE = ("ready", "disabled")
+"""States of a gateway that is as its user wants it."""
 
 
 @dataclass(frozen=True)
 class GatewayStatus:
-    """A gateway. `state` is ready, alone (served, but nobody could take it), starting, disabled or down.
+    """A gateway. `state` and `why`, which says what is missing when it is not ready: see `readiness`.
 
-    `why` says what is missing when it is not ready. Slots are empty in a stack that has none.
+    Slots are empty in a stack that has none.
     """
 
     name: str
@@ -36,7 +40,7 @@ class GatewayStatus:
     standby_slot: str = ""
     home_slot: str = ""
     report: Report | None = None
-    """What the holder last told of it, where gateways are addresses."""
+    """What the holder last reported of it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,13 @@ class Status:
     last_change: str
     groups: tuple[GroupStatus, ...] = ()
     """All groups; `group` is the one of a stack without slots."""
+    boots: tuple[Boot, ...] = ()
+    """While a slot has no node in service: its last boot, and what became of it."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every gateway is ready, or off as the user wants it."""
+        return all(g.state in FINE for g in self.gateways)
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""
@@ -116,19 +127,18 @@ def status(api: Api, stack: str) -> Status:
     if not any(there):
         remedy = "check the name and the region (--region), or make one with  evernat deploy"
         raise StackError(f"there is no stack {stack} in {api.region}", remedy)
+    scene = around(api, scene_of(found))
     tables = [t for t in found.route_tables if t.tags.get(names.STACK_TAG) == stack or is_ours(t, found)]
-    scene = scene_of(found)
     groups = [g for g in found.own_groups if not g.status]
     shown = tuple(_group(g, _last_activity(api, g)) for g in groups)
-    interface = next(iter(found.interfaces), None)
     single = next((g for g in groups if names.SLOT_TAG not in g.tags), None)
-    gateways = _gateways(scene, groups) or (_gateway(stack, found, single, interface),)
+    gateways = tuple(_gateway(scene, name) for name in scene.gateways)
     templates = found.own_templates.values()
     newest = max((t.versions[t.latest] for t in templates), key=lambda v: v.created, default=None)
     return Status(
         stack=stack,
         region=api.region,
-        vpc_id=next((g.vpc_id for g in found.security_groups), interface.vpc_id if interface else ""),
+        vpc_id=next(iter(_vpcs(found)), ""),
         topology=_topology(gateways),
         gateways=gateways,
         routes=tuple(_route(table, found, scene) for table in tables),
@@ -137,7 +147,12 @@ def status(api: Api, stack: str) -> Status:
         agent_version=newest.description.removeprefix("evernat ") if newest else "",
         last_change=f"{newest.created}: launch template version {newest.number}" if newest else "",
         groups=shown,
+        boots=failed(api, scene) if not all(g.state in FINE for g in gateways) else (),
     )
+
+
+def _vpcs(found: Found) -> list[str]:
+    return [g.vpc_id for g in found.security_groups] + [i.vpc_id for i in found.interfaces]
 
 
 def _topology(gateways: tuple[GatewayStatus, ...]) -> str:
@@ -146,58 +161,31 @@ def _topology(gateways: tuple[GatewayStatus, ...]) -> str:
     return "pair" if gateways[0].standby_slot else "single"
 
 
-def _gateways(scene: Scene, groups: list[Group]) -> tuple[GatewayStatus, ...]:
-    """The gateways that are addresses."""
-    disabled = bool(groups) and not any(int(g.raw.get("DesiredCapacity", 0)) for g in groups)
-    return tuple(_by_address(scene, name, disabled) for name in sorted(scene.addresses))
-
-
-def _by_address(scene: Scene, name: str, disabled: bool) -> GatewayStatus:
-    address, holder, standby = scene.addresses[name], scene.holder(name), scene.standby(name)
-    missing = list(lacking(scene, address.slots, (name,)))
-    served = not list(lacking(scene, (), (name,)))
-    members = any(g.members for slot in address.slots if (g := scene.group(slot)))
-    if not missing:
-        state = "ready"
-    elif served:
-        state = "alone"
-    else:
-        state = "disabled" if disabled else "starting" if members else "down"
-    waiting = [slot for slot in address.slots if not holder or slot != holder.slot]
+def _gateway(scene: Scene, name: str) -> GatewayStatus:
+    holder, standby, found = scene.holder(name), scene.standby(name), readiness(scene, name)
+    slots = scene.slots(name) if scene.addresses else ()
+    waiting = [slot for slot in slots if not holder or slot != holder.slot]
+    public, private = _addresses(scene, name)
     return GatewayStatus(
         name=name,
-        public_address=address.public_address,
+        public_address=public or None,
         holder=holder.id if holder else None,
-        state=state,
-        why="enabled = false" if state == "disabled" else "; ".join(missing),
-        interface=address.interface_id or None,
-        private_address=address.private_address or None,
+        state=found.state,
+        why=found.why,
+        interface=scene.interface(name) or None,
+        private_address=private or None,
         standby=standby.id if standby else None,
         holder_slot=holder.slot if holder else "",
-        standby_slot=standby.slot if standby else "".join(waiting[:1]) if len(address.slots) > 1 else "",
-        home_slot=next(iter(address.slots), ""),
+        standby_slot=standby.slot if standby else "".join(waiting[:1]) if len(slots) > 1 else "",
+        home_slot=next(iter(slots), ""),
         report=scene.report(name),
     )
 
 
-def _gateway(stack: str, found: Found, group: Group | None, interface: Interface | None) -> GatewayStatus:
-    condition = readiness(group, found.interfaces, found.nodes)
-    desired = int(group.raw.get("DesiredCapacity", 0)) if group else 0
-    if condition.holds:
-        state = "ready"
-    elif group and not desired:
-        state = "disabled"
-    else:
-        state = "starting" if group and group.members else "down"
-    return GatewayStatus(
-        name=stack,
-        public_address=(interface.public_address or None) if interface else None,
-        holder=(interface.instance_id or None) if interface else None,
-        state=state,
-        why="enabled = false" if state == "disabled" else condition.missing,
-        interface=interface.id if interface else None,
-        private_address=interface.private_address if interface else None,
-    )
+def _addresses(scene: Scene, name: str) -> tuple[str, str]:
+    """Public and private address of a gateway, empty where there is none."""
+    place = scene.addresses.get(name) or next(iter(scene.interfaces), None)
+    return (place.public_address, place.private_address) if place else ("", "")
 
 
 def _route(table: RouteTable, found: Found, scene: Scene) -> RouteStatus:

@@ -41,7 +41,9 @@ class Wait:
     what: Literal["ready", "group-gone", "interface-free", "serving", "vacated", "replaced"]
     subject: Any = ""
     rolled: tuple[str, ...] = ()
-    """For `ready`: instances that are being replaced, which do not count. For `replaced`: those that shall go."""
+    """For `ready`: instances that are being replaced, which do not count. For `replaced`: those that shall go.
+
+    The subject of `ready` has `address`, for `readiness.unproven`, and `led`: whether route tables count too."""
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from typing import Any
 
 from evernat.stack import names
 from evernat.stack.api import Api
-from evernat.stack.discover import discover_groups, discover_interfaces, discover_nodes
+from evernat.stack.boots import said
+from evernat.stack.discover import discover_groups, discover_interfaces
 from evernat.stack.errors import NotReady
-from evernat.stack.found import Group, Interface, Node
 from evernat.stack.handover import hand_over, target_of
-from evernat.stack.serving import lacking, look
+from evernat.stack.instances import discover_nodes
+from evernat.stack.readiness import misled, unable, unbacked, unproven
+from evernat.stack.serving import Scene, look, survey
 from evernat.stack.steps import Wait
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
@@ -58,59 +60,34 @@ def _pause(waited: float) -> float:
     return min(max(SHORTEST_PAUSE, waited * 0.15), LONGEST_PAUSE)
 
 
-def readiness(
-    group: Group | None,
-    interfaces: tuple[Interface, ...],
-    nodes: tuple[Node, ...],
-    rolled: tuple[str, ...] = (),
-) -> Condition:
-    """Whether NAT is proven. The launch hook lets a node into service only after its agent has seen an answer come
-    back through the gateway, so: a healthy member in service, and the persistent interface attached to it."""
-    if group is None:
-        return Condition(False, "there is no Auto Scaling group")
-    members = [m for m in group.members if m.id not in rolled]
-    if not members:
-        return Condition(False, "the Auto Scaling group has not launched a node yet")
-    for member in members:
-        if any(i.instance_id == member.id for i in interfaces) and _serves(member.state, member.health):
-            return Condition(True)
-    return Condition(False, "; ".join(_lacks(m.id, m.state, m.health, interfaces, nodes) for m in members))
-
-
-def _serves(state: str, health: str) -> bool:
-    return state == "InService" and health.lower() == "healthy"
-
-
-def _lacks(
-    identifier: str, state: str, health: str, interfaces: tuple[Interface, ...], nodes: tuple[Node, ...]
-) -> str:
-    holders = {i.instance_id: i.id for i in interfaces if i.instance_id}
-    node = next((n for n in nodes if n.id == identifier), None)
-    if node and node.state != "running":
-        return f"{identifier} is {node.state}"
-    if health.lower() != "healthy":
-        return f"{identifier} is unhealthy; the group is about to replace it"
-    if state.startswith("Pending"):
-        if identifier in holders:
-            return f"{identifier} has the interface and has not proven NAT yet (boot, packages, rules, probe)"
-        others = [f"{eni} is still attached to {holder}" for holder, eni in holders.items()]
-        return f"{identifier} boots and does not have the interface yet" + (
-            f" ({', '.join(others)})" if others else ""
-        )
-    if state == "InService":
-        return f"{identifier} is in service without the interface"
-    return f"{identifier} is {state}"
-
-
 def _ready(api: Api, stack: str, wait: Wait) -> Condition:
-    group = discover_groups(api, stack).get(names.resource_name(stack))
-    interfaces = tuple(discover_interfaces(api, stack))
-    condition = readiness(group, interfaces, tuple(discover_nodes(api, stack)), wait.rolled)
-    if not condition.holds and group and not group.members:
-        failure = last_failure(api, group.name)
-        if failure:
-            return Condition(False, f"{condition.missing}; its last attempt: {failure}")
-    return condition
+    """Whether a node that stays has proven the gateway that is an interface; with `led` routes count too."""
+    scene = survey(api, stack)
+    lacks = list(unproven(scene, stack, rolled=wait.rolled, address=wait.subject["address"]))
+    lacks += misled(scene, stack) if wait.subject["led"] else ()
+    return _condition(api, scene, [lack.cause for lack in lacks], ("",))
+
+
+def _serving(api: Api, stack: str, wait: Wait) -> Condition:
+    """Whether every slot has a node in service, and every gateway is ready as `status` would say."""
+    scene, slots = survey(api, stack), tuple(wait.subject["slots"])
+    lacks = list(unable(scene, slots))
+    for gateway in wait.subject["gateways"]:
+        lacks += unproven(scene, gateway)
+        lacks += misled(scene, gateway) if gateway in wait.subject["led"] else ()
+        lacks += unbacked(scene, gateway)
+    return _condition(api, scene, list(dict.fromkeys(lack.cause for lack in lacks)), slots)
+
+
+def _condition(api: Api, scene: Scene, causes: list[str], slots: tuple[str, ...]) -> Condition:
+    """What is missing; for slots without a node in service also why the last launch or boot came to nothing."""
+    for slot in slots if causes else ():
+        group, boot = scene.group(slot), None if scene.able(slot) else said(scene, slot)
+        failure = last_failure(api, group.name) if group and not group.members else ""
+        named = f" for slot {slot}" if slot else ""
+        causes += [f"its last attempt{named}: {failure}"] if failure else []
+        causes += [f"{boot.instance} gave up: {boot.cause}"] if boot else []
+    return Condition(not causes, "; ".join(causes))
 
 
 def last_failure(api: Api, group: str) -> str:
@@ -139,16 +116,6 @@ def _interface_free(api: Api, stack: str, wait: Wait) -> Condition:
     if not mine or (not mine[0].instance_id and mine[0].status != "in-use"):
         return Condition(True)
     return Condition(False, f"{mine[0].id} is still attached to {mine[0].instance_id or 'an instance'}")
-
-
-def _serving(api: Api, stack: str, wait: Wait) -> Condition:
-    scene = look(api, stack)
-    missing = list(lacking(scene, tuple(wait.subject["slots"]), tuple(wait.subject["gateways"])))
-    for slot in wait.subject["slots"]:
-        group = scene.group(slot)
-        failure = last_failure(api, group.name) if group and not group.members else ""
-        missing += [f"the last attempt for slot {slot}: {failure}"] if failure else []
-    return Condition(not missing, "; ".join(missing))
 
 
 def _replace(api: Api, wait: Wait, timeout: float, report: Callable[[str], None]) -> None:

@@ -11,6 +11,7 @@ from evernat.stack.errors import Problem
 
 def check(context: Context) -> Iterator[Problem]:
     """No other stack of this name, and no stranger with one of its names."""
+    yield from _reserved(context)
     elsewhere = _other_vpcs(context)
     if elsewhere:
         yield Problem(
@@ -28,6 +29,17 @@ def check(context: Context) -> Iterator[Problem]:
                 f"the {kind} {identifier} exists without the tag {names.STACK_TAG}={context.gateway.name}",
                 "choose another name, or delete it if it is not needed",
             )
+
+
+def _reserved(context: Context) -> Iterator[Problem]:
+    """A gateway's report has the gateway's name; others below the same path have names of their own."""
+    gateway = context.gateway
+    named = [shape.name for shape in context.layout.gateways] if gateway.by_address else [gateway.name]
+    taken = {names.REPLACEMENT_REPORT, *(names.boot_report(slot) for slot in ("", *names.SLOTS))}
+    if taken & set(named):
+        yield Problem(
+            "name", gateway.name, "is reserved: nodes write other reports by it", "choose another name"
+        )
 
 
 def _other_vpcs(context: Context) -> set[str]:

@@ -3,7 +3,8 @@ data (`bundle.beside`), and the reports of gateways' holders, which nodes make t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from evernat.bundle import folder, parameters
 from evernat.stack import names
@@ -12,6 +13,9 @@ from evernat.stack.found import Found
 from evernat.stack.names import Part, tag_list
 from evernat.stack.steps import Call, Step
 from evernat.stack.values import Secret
+
+BATCH = 10
+"""Names that one DeleteParameters takes (Systems Manager API reference)."""
 
 
 def steps(context: Context) -> list[Step]:
@@ -35,8 +39,9 @@ def steps(context: Context) -> list[Step]:
 def cleanup(context: Context) -> list[Step]:
     """Delete files of former versions, once no node is made of them any more, and reports of former gateways."""
     stack, there = context.gateway.name, context.found.parameters
-    code, reports = f"{folder(stack)}/", names.report_parameter(stack, "")
-    wanted = {*parameters(stack), *(f"{reports}{shape.name}" for shape in context.layout.gateways)}
+    code, reports, layout = f"{folder(stack)}/", names.report_parameter(stack, ""), context.layout
+    told = names.report_parameters(stack, (g.name for g in layout.gateways), (s.name for s in layout.slots))
+    wanted = {*parameters(stack), *told}
     old = [n for n in there if n.startswith(code) and n not in wanted]
     lost = [n for n in there if n.startswith(reports) and n not in wanted]
     return [
@@ -46,10 +51,29 @@ def cleanup(context: Context) -> list[Step]:
 
 
 def removal(found: Found) -> list[Step]:
-    """Delete them all, also reports that a node made after the look."""
-    reports = (names.report_parameter(found.stack, address.gateway) for address in found.gateway_addresses)
-    gone = tuple(dict.fromkeys((*found.parameters, *reports)))
-    return [_deleted("key", f"/evernat/{found.stack}", gone)] if gone else []
+    """Delete them all, also reports that a node makes after the look."""
+    start = names.report_parameter(found.stack, "")
+    kept = tuple(n for n in found.parameters if not n.startswith(start))
+    reports = [n for n in found.parameters if n.startswith(start)]
+    if found.own_groups or found.nodes:
+        reports += _expected(found)
+    if not kept and not reports:
+        return []
+    part: Part = "key" if kept else "report"
+    step = _deleted(part, f"/evernat/{found.stack}", kept)
+    return [replace(step, actions=(*step.actions, *_forgotten(list(dict.fromkeys(reports)))))]
+
+
+def _expected(found: Found) -> list[str]:
+    gateways = [address.gateway for address in found.gateway_addresses] or [found.stack]
+    slots = {s for g in found.own_groups if (s := g.tags.get(names.SLOT_TAG))} | {n.slot for n in found.nodes}
+    return names.report_parameters(found.stack, gateways, sorted(slots - {""}))
+
+
+def _forgotten(gone: Sequence[str]) -> Iterator[Call]:
+    """Those that are not there are no error here (Systems Manager API reference, DeleteParameters)."""
+    for start in range(0, len(gone), BATCH):
+        yield Call("ssm", "delete_parameters", {"Names": list(gone[start : start + BATCH])})
 
 
 def _put(context: Context, part: Part, name: str, value: dict[str, object]) -> Call:

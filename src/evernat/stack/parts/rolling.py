@@ -65,9 +65,17 @@ def cleanup(context: Context) -> list[Step]:
 
 
 def serving(context: Context) -> Wait:
-    """Wait until every gateway has a holder that leads its tables, and every slot a node in service."""
-    slots = tuple(slot.name for slot in context.layout.slots)
-    return Wait("serving", {"slots": slots, "gateways": tuple(g.name for g in context.layout.gateways)})
+    """Wait until every gateway is ready, and every slot has a node in service.
+
+    `led`: the gateways that tables are named for; for others the user sets routes, whenever that is.
+    """
+    shapes = context.layout.gateways
+    subject = {
+        "slots": tuple(slot.name for slot in context.layout.slots),
+        "gateways": tuple(shape.name for shape in shapes),
+        "led": tuple(shape.name for shape in shapes if shape.tables),
+    }
+    return Wait("serving", subject)
 
 
 def _members(context: Context, slot: Slot, old: dict[str, str]) -> list[Member]:

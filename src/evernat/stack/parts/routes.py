@@ -66,6 +66,12 @@ def removal(found: Found) -> list[Step]:
     return [step for table in found.route_tables for step in _given_back(table, found)]
 
 
+def taken_over(context: Context) -> list[RouteTable]:
+    """The named tables whose working default route leads elsewhere today."""
+    tables = [context.environment.route_tables[t] for t in context.gateway.private_route_table_ids]
+    return [t for t in tables if t.default and t.default.state == "active" and not is_ours(t, context.found)]
+
+
 def is_ours(table: RouteTable, found: Found) -> bool:
     """Whether the table's default route leads to an interface or node of the stack (or to one that it had)."""
     target = table.default
