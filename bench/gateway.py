@@ -58,7 +58,7 @@ def stack(latency: str, topology: str = "single") -> Iterator[Stack]:
         lab = client.up(f"bench-{os.getpid()}", latency)
         try:
             found = Stack(lab, Path(directory))
-            found("init", "--topology", topology, "--yes")
+            found("init", "--topology", topology, "--yes", "--include-isolated")
             found("deploy", "--yes")
             yield found
         finally:

@@ -63,7 +63,7 @@ def script() -> str:
 def _run(block: Block) -> Iterator[str]:
     yield f'echo "@@ $SECONDS s {block.page}"'
     if "stack" in block.marks:
-        yield "command evernat init --yes && command evernat deploy --yes"
+        yield "command evernat init --yes --include-isolated && command evernat deploy --yes"
     if "nat" in block.marks:
         yield _ours("nat_gateways make")
     yield 'evernat() { ask "$@"; }' if "yes" in block.marks else "unset -f evernat"

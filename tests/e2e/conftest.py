@@ -90,7 +90,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     directory = tmp_path_factory.mktemp("stack")
     try:
         environment = lab.environment()
-        shown = cli("init", "--yes", cwd=directory, environment=environment)
+        shown = cli("init", "--yes", "--include-isolated", cwd=directory, environment=environment)
         assert shown.returncode == 0, shown.stderr
         with (directory / "evernat.toml").open("a") as file:
             file.write(FORWARDS)

@@ -93,7 +93,7 @@ def test_the_articles_call(world: World, tmp_path: Path) -> None:
     """What refers to other resources is looked up in AWS, what is written out is taken, the rest is pointed out."""
     file = tmp_path / "evernat.toml"
     example = MODULE / "examples" / "port-forward" / "main.tf"
-    run("init", "--yes", "--file", str(file), "--from-terraform", str(example))
+    run("init", "--yes", "--include-isolated", "--file", str(file), "--from-terraform", str(example))
     written_file = file.read_text()
     gateway = gateway_from(tomllib.loads(written_file))
     assert gateway.name == "example"

@@ -60,7 +60,7 @@ def _lab(name: str) -> Iterator[Lab]:
 
 def _single(lab: Lab, directory: Path) -> None:
     run = Cli(lab, directory)
-    run("init", "--yes", "--json")
+    run("init", "--yes", "--include-isolated", "--json")
     with (directory / "evernat.toml").open("a") as file:
         file.write(
             f'\n[[port_forward]]\nprotocol = "tcp"\nport = {FORWARDED}\ntarget = "name:client-a"\n'

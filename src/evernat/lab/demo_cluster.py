@@ -60,7 +60,7 @@ def ring(lab: Lab, directory: Path) -> None:
 
 def _deploy(run: Cli, topology: str) -> dict[str, str]:
     """Write the file, deploy it, and tell; the first gateway."""
-    run("init", "--topology", topology, "--yes", "--json")
+    run("init", "--topology", topology, "--yes", "--include-isolated", "--json")
     with out.status(f"deploy {topology}"):
         deployed = run("deploy", "--yes", "--json")
     count = len(deployed["gateways"])
