@@ -52,8 +52,8 @@ class Wire:
         """A packet to the peer whose session is `echo`."""
         self._number += 1
         holds = {**beat.holds, **{f"{name}{ENDED}": ended for name, ended in beat.ended.items()}}
-        ready = {**beat.ready, EGRESS: beat.egress} if beat.egress >= 0 else beat.ready
-        said = [beat.slot, holds, ready, beat.offers, beat.draining]
+        ready = {**beat.ready, EGRESS: beat.egress} if beat.egress >= 0 else dict(beat.ready)
+        said = [beat.slot, holds, ready, dict(beat.offers), beat.draining]
         body = json.dumps([self._stack, beat.instance, self._session, echo, self._number, *said]).encode()
         return self._mac(body) + body
 

@@ -23,7 +23,7 @@ from . import cluster_report, contract, elect, rules, status
 from .beat import Wire
 from .cluster_model import OWN, Action, Beat, Config, Gate, Leave, Probe, Record, Route, Rules, Seen
 from .common import Host
-from .daemon import log, notify
+from .daemon import log, notify, survive
 from .effects import EffectError, kernel, uplink
 from .effects.address import Cloud
 from .effects.egress import OWN_WAY, Client
@@ -37,7 +37,7 @@ from .kernel.primary import Uplink
 from .machine import fitness, hops, packets, view
 from .node.merge import STOP, merge
 from .sync import SyncProcess
-from .values import Egress, InvariantError
+from .values import Egress
 
 BEAT = 0.05  # seconds between two heartbeats
 STALL = 0.15  # a turn longer than this is a stall; below elect.DEAD - view.SILENT
@@ -93,7 +93,7 @@ class Agent:
         self.times: dict[str, float] = {}
         self.running: dict[str, list[float]] = {}  # looks under way: when they began
         self.unknown: dict[str, str] = {}
-        self.said: dict[Action, str] = {}
+        self.said: dict[str, str] = {}  # the last outcome of each kind of action
         self.where: dict[str, str] = {}  # addresses of peers, by instance
         self.over: set[str] = set()  # associations that we ended
         self.notes: list[str] = []
@@ -109,7 +109,7 @@ class Agent:
             until = max(self.beaten + BEAT - time.monotonic(), 0.0)
             heard: list[Any] = [self.peers.socket, self.bell, self.listener]
             select.select(heard, [], [], until)
-            self._guarded("turn", self.turn)
+            survive("turn", self.turn, self.caught)
 
     def turn(self) -> None:
         """One round."""
@@ -146,19 +146,6 @@ class Agent:
             self.written = now
             notify("WATCHDOG=1")
             status.write(self.report(now))
-
-    def _guarded(self, what: str, run: Callable[[], None]) -> None:
-        """What is no decision must not end the decisions: an unforeseen error is logged and counted.
-
-        That an invariant of the core is broken is for nobody to live with.
-        """
-        try:
-            run()
-        except InvariantError:
-            raise
-        except Exception as error:
-            self.caught[what] = self.caught.get(what, 0) + 1
-            log("caught", what=what, error=repr(error), times=self.caught[what])
 
     def put(self, found: Found, at: float = 0.0) -> None:
         """Change what is seen, as observed at that time (now); from any thread."""
@@ -214,7 +201,8 @@ class Agent:
             if young < AT_ONCE and len(running) < MOST and (since >= period or changed):
                 self.times[fact] = now
                 running.append(now)
-                self._thread(self._learn, fact, now)
+                if not self._thread(self._learn, fact, now):
+                    running.remove(now)
 
     def _learn(self, fact: str, began: float) -> None:
         try:
@@ -252,7 +240,8 @@ class Agent:
                 self.peers.send(self.wire.seal(elect.speak(self.state, self.seen, now), ""), address)
             return
         self.busy[action] = now + 1e9
-        self._thread(self._act, action)
+        if not self._thread(self._act, action):
+            self.busy[action] = now + AGAIN
 
     def _act(self, action: Action) -> None:
         *asked, verb = action
@@ -265,16 +254,23 @@ class Agent:
         finally:
             self.ended.append((action, time.monotonic() + wait))
             self.ring()
-            if self.said.get(action) != result:
+            if self.said.get(verb) != result:
                 log("action", action=verb, asked=asked, outcome=result)
-            self.said[action] = result
+            self.said[verb] = result
 
-    def _thread(self, run: Callable[..., None], *arguments: object) -> None:
+    def _thread(self, run: Callable[..., None], *arguments: object) -> bool:
+        """False when there is no memory for one more."""
+
         def body() -> None:
             urgent()
-            run(*arguments)
+            survive(run.__name__, lambda: run(*arguments), self.caught)
 
-        threading.Thread(target=body, daemon=True).start()
+        try:
+            threading.Thread(target=body, daemon=True).start()
+        except RuntimeError as error:
+            log("caught", what="thread", error=str(error))
+            return False
+        return True
 
     def _own(self, name: str) -> str:
         return view.address(self.state, self.state.gates[name], self.seen)

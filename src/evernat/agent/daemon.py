@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import time
+from collections.abc import Callable
 
 from .common import Host
 from .effects import EffectError
 from .effects.imds import Metadata
+from .values import InvariantError
 
 CONFIG = "/etc/evernat/agent.json"
 
 
+# What follows tells others; that it cannot be told must not end or hold up the decisions.
+
+
 def log(event: str, **fields: object) -> None:
-    """One line on standard output; sets are written in order."""
-    print(json.dumps({"event": event, **fields}, default=sorted), flush=True)
+    """One line on standard output; sets are written in order. Lost when it cannot be written."""
+    with contextlib.suppress(OSError, ValueError):
+        print(json.dumps({"event": event, **fields}, default=_plain), flush=True)
 
 
 def notify(text: str) -> None:
-    """Tell systemd."""
+    """Tell systemd. Lost when it does not listen."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if path:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.setblocking(False)
             manager.sendto(text.encode(), path.replace("@", "\0", 1))
+
+
+def survive(what: str, run: Callable[[], None], caught: dict[str, int]) -> None:
+    """Run it; an error that nobody foresaw is logged and counted in `caught`, and ends nothing.
+
+    That an invariant of the core is broken is for nobody to live with.
+    """
+    try:
+        run()
+    except InvariantError:
+        raise
+    except Exception as error:
+        caught[what] = caught.get(what, 0) + 1
+        log("caught", what=what, error=repr(error), times=caught[what])
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, (set, frozenset)) else repr(value)
 
 
 def read(arguments: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,10 +13,12 @@ FILE = os.environ.get("RUNTIME_DIRECTORY", "/run/evernat") + "/status.json"  # s
 
 
 def write(values: dict[str, Any]) -> None:
-    """Replace the file in one step."""
-    with open(f"{FILE}.new", "w") as file:
-        json.dump(values, file)
-    os.replace(f"{FILE}.new", FILE)
+    """Replace the file in one step; a full or read-only file system keeps the old one, and ends nothing."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        text = json.dumps(values)
+        with open(f"{FILE}.new", "w") as file:
+            file.write(text)
+        os.replace(f"{FILE}.new", FILE)
 
 
 def main(arguments: list[str]) -> int:
