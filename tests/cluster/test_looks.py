@@ -19,7 +19,7 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Any:
     made: Any = object.__new__(Agent)
     made.state = made.seen = None
     made.times, made.running = {}, {}
-    made._thread = lambda *_: None
+    made._thread = lambda *_: True
     monkeypatch.setattr(elect, "looks", lambda *_: {"records": 0.05})
     return made
 
