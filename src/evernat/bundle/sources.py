@@ -58,14 +58,14 @@ ONLY = {
 
 
 FIRST = {
-    *("__init__.py", "__main__.py", "beside.py", "common.py", "daemon.py", "sigv4.py", "status.py"),
+    *("__init__.py", "__main__.py", "beside.py", "common.py", "daemon.py", "sigv4.py", "status.py", "values.py"),
     *("effects/__init__.py", "effects/api.py", "effects/imds.py", "effects/names.py"),
     *("effects/store.py", "effects/web.py"),
 }
 """The files of the address identity that fetch the rest, and `status`. `bundle.beside` says how the rest travels."""
 
 
-NEXT = {"values.py", "effects/egress.py", "effects/listen.py"}
+NEXT = {"effects/egress.py", "effects/listen.py"}
 """Files that the daemon of an interface does not import yet."""
 
 

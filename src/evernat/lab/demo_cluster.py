@@ -17,7 +17,7 @@ HELD = {"idle": 700, "push": 100, "request": 100, "up": 5, "down": 5, "udp": 90}
 
 
 def pair(lab: Lab, directory: Path) -> None:
-    """Two nodes: the holder loses power under 1,000 connections, then the gateway is handed over on purpose."""
+    """Two nodes under 1,000 connections: power off, a handover, a dead agent, a holder that no longer forwards."""
     run = Cli(lab, directory)
     gateway = _deploy(run, "pair")
     line("pair", f"holder {gateway['holder']}, standby {gateway['standby']}, connections copied as they come")
@@ -37,6 +37,19 @@ def pair(lab: Lab, directory: Path) -> None:
             run("failover", gateway["name"], "--json")
             after = _moved(run, whole)
         _survived("handover", f"evernat failover …  {after['holder']} in charge", load, seen, gateway, after)
+        with out.status("agent"), watching(lab, "client-b") as seen:
+            whole = _whole(run, gateway["name"])
+            lab.kill(whole["holder"], "agent")
+            after = _moved(run, whole)
+        _survived(
+            "agent", f"the holder's agent killed …  {after['holder']} in charge", load, seen, gateway, after
+        )
+        with out.status("blocked"), watching(lab, "client-b") as seen:
+            whole = _whole(run, gateway["name"])
+            lab.disturb(whole["holder"], "docker-forward")
+            after = _moved(run, whole)
+        text = f"the holder looks alive, but Docker's rules let no client out …  noticed, {after['holder']} in charge"
+        _survived("blocked", text, load, seen, gateway, after)
     run.destroyed()
 
 
