@@ -1,5 +1,5 @@
-# SSM parameters of a pair or ring. When they boot nodes read the key by which they know each other's messages, and the
-# files of the agent that do not fit into user data, as plain text. Later they report in some.
+# SSM parameters. When they boot nodes read the files of the agent that do not fit into user data, as plain text, and in
+# a pair or ring the key by which they know each other's messages. Later they report in some.
 
 # The key lies in Terraform's state, as every secret that Terraform makes. Keep the state where secrets belong.
 resource "aws_ssm_parameter" "key" {
@@ -18,12 +18,12 @@ resource "aws_ssm_parameter" "key" {
 }
 
 resource "aws_ssm_parameter" "agent" {
-  for_each = local.by_address ? toset([for i in range(local.manifest.parameters) : tostring(i)]) : []
+  for_each = toset([for i in range(local.code.parameters) : tostring(i)])
 
-  name           = "${local.agent_folder}/${local.manifest.digest}/${each.key}"
+  name           = "${local.agent_folder}/${local.code.digest}/${each.key}"
   description    = "evernat gateway ${local.stack}: code of its nodes"
   type           = "String"
-  insecure_value = chomp(file("${path.module}/agent/beside/${each.key}.txt"))
+  insecure_value = chomp(file("${path.module}/agent/beside/${local.identity}/${each.key}.txt"))
   tags           = merge(local.tags, { "evernat:part" = "code" })
 
   # The names carry a digest: files of a new version lie beside the old ones until the nodes are told.
@@ -34,7 +34,7 @@ resource "aws_ssm_parameter" "agent" {
 
 # Nodes overwrite these with what they know of their gateways. Here they are made so that they are removed.
 resource "aws_ssm_parameter" "report" {
-  for_each = local.by_address ? merge(local.report_parameters, { for name in local.other_reports : name => "${local.report_folder}/${name}" }) : {}
+  for_each = merge(local.report_parameters, { for key, name in local.other_reports : key => "${local.report_folder}/${name}" })
 
   name           = each.value
   description    = "evernat gateway ${local.stack}: what its nodes report"

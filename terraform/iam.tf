@@ -24,10 +24,22 @@ locals {
       Condition = local.of_stack
     },
     {
+      Sid      = "ReadParameters"
+      Effect   = "Allow"
+      Action   = ["ssm:GetParameters"]
+      Resource = ["${local.parameter}${local.agent_folder}/*", "${local.parameter}${local.report_folder}/replacement"]
+    },
+    {
+      Sid      = "Report"
+      Effect   = "Allow"
+      Action   = ["ssm:PutParameter"]
+      Resource = ["${local.parameter}${local.report_folder}/*"]
+    },
+    {
       Sid       = "AnswerLaunchHook"
       Effect    = "Allow"
-      Action    = "autoscaling:CompleteLifecycleAction"
-      Resource  = one([for name in values(local.group_names) : "${local.scaling}/${name}" if !local.by_address])
+      Action    = ["autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth"]
+      Resource  = [for name in values(local.group_names) : "${local.scaling}/${name}"]
       Condition = local.of_stack
     },
   ]

@@ -62,8 +62,8 @@ output "key_parameter" {
 }
 
 output "report_parameters" {
-  description = "By home slot: names of the SSM parameters in which the node in charge reports (empty in single)."
-  value       = local.by_address ? local.report_parameters : {}
+  description = "By home slot: names of the SSM parameters in which the node in charge reports."
+  value       = local.report_parameters
 }
 
 output "user_data_size" {

@@ -3,6 +3,8 @@
 
 locals {
   manifest = jsondecode(file("${path.module}/agent/manifest.json"))
+  identity = local.by_address ? "address" : "eni"
+  code     = local.manifest[local.identity]
   port     = 4817
   hook     = "evernat-ready"
 
@@ -13,7 +15,7 @@ locals {
   report_parameters = { for home, gateway in local.gateways : home => "${local.report_folder}/${local.stack}${gateway.suffix}" }
 
   # What else nodes report: why one gave up, by slot, and when one last had itself replaced.
-  other_reports = concat([for slot in local.slots : "node-${slot}"], ["replacement"])
+  other_reports = merge({ for slot in local.slots : "node-${slot}" => local.by_address ? "node-${slot}" : "node" }, { replacement = "replacement" })
 
   # Settings that name things which do not exist yet are known late. The size of the user data is judged with ids that
   # are as long, so that a mistake shows in the plan.
@@ -43,6 +45,8 @@ locals {
     forwards = gateway.forwards
   }] }
 
+  code_names = { for kind, ids in local.ids : kind => [for i in range(local.code.parameters) : "/evernat/${ids.stack}/agent/${local.code.digest}/${i}"] }
+
   settings = { for kind, ids in local.ids : kind => { for slot, _ in local.places : slot => local.by_address ? jsonencode({
     stack         = ids.stack
     slot          = slot
@@ -55,7 +59,7 @@ locals {
     identity      = "address"
     probe         = null
     version       = local.manifest.version
-    code          = [for i in range(local.manifest.parameters) : "/evernat/${ids.stack}/agent/${local.manifest.digest}/${i}"]
+    code          = local.code_names[kind]
     }) : jsonencode({
     stack     = ids.stack
     interface = ids.interface
@@ -67,6 +71,7 @@ locals {
     identity  = "eni"
     probe     = null
     version   = local.manifest.version
+    code      = local.code_names[kind]
   }) } }
 
   # JSON holds these as they are. YAML 1.1 takes one for the end of a line, and refuses the others: they are escaped, by
@@ -76,7 +81,7 @@ locals {
   added_texts = { for kind, entries in { files = var.user_data_write_files, runcmd = var.user_data_runcmd } : kind => join("", [for entry in entries : "- ${jsonencode(entry)}\n"]) }
   added       = { for kind, text in local.added_texts : kind => join("", [for c in split("", text) : lookup(local.unprintable, c, c)]) }
 
-  cloud_config = split("# evernat:cut\n", file("${path.module}/agent/${local.by_address ? "address" : "eni"}.yaml"))
+  cloud_config = split("# evernat:cut\n", file("${path.module}/agent/${local.identity}.yaml"))
   user_data = { for kind, settings in local.settings : kind => { for slot, text in settings : slot => join("", concat(
     [local.cloud_config[0], "   "], [for c in split("", text) : lookup(local.unprintable, c, c)],
     ["\n", local.cloud_config[1], local.added.files, local.cloud_config[2], local.added.runcmd],

@@ -98,11 +98,11 @@ run "pair" {
     error_message = "The untracked form, and the members' port."
   }
   assert {
-    condition     = aws_ssm_parameter.key[0].type == "SecureString" && length(aws_ssm_parameter.agent) == local.manifest.parameters && alltrue([for p in aws_ssm_parameter.agent : startswith(p.name, "/evernat/main-c90888dd/agent/${local.manifest.digest}/") && length(p.insecure_value) <= 4096])
+    condition     = aws_ssm_parameter.key[0].type == "SecureString" && length(aws_ssm_parameter.agent) == local.code.parameters && alltrue([for p in aws_ssm_parameter.agent : startswith(p.name, "/evernat/main-c90888dd/agent/${local.code.digest}/") && length(p.insecure_value) <= 4096])
     error_message = "The key is encrypted, the agent's files fit into standard parameters."
   }
   assert {
-    condition     = sha256(join("", [for piece in [for i in range(local.manifest.parameters) : aws_ssm_parameter.agent[i].insecure_value] : "${trimprefix(piece, "#\n")}\n"])) == sha256(join("", [for i in range(local.manifest.parameters) : "${trimprefix(chomp(file("agent/beside/${i}.txt")), "#\n")}\n"]))
+    condition     = sha256(join("", [for piece in [for i in range(local.code.parameters) : aws_ssm_parameter.agent[i].insecure_value] : "${trimprefix(piece, "#\n")}\n"])) == sha256(join("", [for i in range(local.code.parameters) : "${trimprefix(chomp(file("agent/beside/address/${i}.txt")), "#\n")}\n"]))
     error_message = "What is stored is what the build wrote."
   }
   assert {

@@ -48,8 +48,8 @@ run "article" {
     error_message = "Every table's default route leads to the interface."
   }
   assert {
-    condition     = length(aws_eip.this) == 0 && length(aws_eip_association.this) == 0 && length(aws_route.led) == 0 && length(aws_ssm_parameter.agent) == 0 && length(aws_ssm_parameter.key) == 0 && length(terraform_data.stack) == 0
-    error_message = "A user of the former module gets no address, no parameters, and nothing of a pair's."
+    condition     = length(aws_eip.this) == 0 && length(aws_eip_association.this) == 0 && length(aws_route.led) == 0 && length(aws_ssm_parameter.agent) == local.code.parameters && length(aws_ssm_parameter.key) == 0 && length(terraform_data.stack) == 0
+    error_message = "A user of the former module gets no address, no key, and nothing of a pair's."
   }
   assert {
     condition     = !aws_network_interface.this.source_dest_check && aws_network_interface.this.security_groups == toset(["sg-0a1b2c3d4e5f60718"]) && aws_network_interface.this.subnet_id == var.public_subnet
@@ -80,11 +80,11 @@ run "article" {
     error_message = "The template has the user data."
   }
   assert {
-    condition     = local.settings.real["node"] == jsonencode({ address = null, clients = var.private_subnets_cidr_blocks, forwards = [], group = "main20260102030405067800000001", hook = "evernat-ready", identity = "eni", interface = "eni-0a1b2c3d4e5f60718", probe = null, stack = "main", version = local.manifest.version })
+    condition     = local.settings.real["node"] == jsonencode({ address = null, clients = var.private_subnets_cidr_blocks, code = [for i in range(local.code.parameters) : "/evernat/main/agent/${local.code.digest}/${i}"], forwards = [], group = "main20260102030405067800000001", hook = "evernat-ready", identity = "eni", interface = "eni-0a1b2c3d4e5f60718", probe = null, stack = "main", version = local.manifest.version })
     error_message = "The node is told the interface, the clients and its group."
   }
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.agent.policy).Statement : s.Sid] == ["Look", "MoveInterface", "AnswerLaunchHook"] && jsondecode(aws_iam_role_policy.agent.policy).Statement[1].Resource == ["arn:aws:ec2:us-west-2:123456789012:network-interface/eni-0a1b2c3d4e5f60718", "arn:aws:ec2:us-west-2:123456789012:instance/*"]
+    condition     = [for s in jsondecode(aws_iam_role_policy.agent.policy).Statement : s.Sid] == ["Look", "MoveInterface", "ReadParameters", "Report", "AnswerLaunchHook"] && jsondecode(aws_iam_role_policy.agent.policy).Statement[1].Resource == ["arn:aws:ec2:us-west-2:123456789012:network-interface/eni-0a1b2c3d4e5f60718", "arn:aws:ec2:us-west-2:123456789012:instance/*"]
     error_message = "The role may look, move this interface, and answer this group's hook."
   }
   assert {

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from evernat.bundle import NodeConfig, PortForward
+from evernat.agent.beside import joined, unpack
+from evernat.bundle import NodeConfig, PortForward, parameters
 from evernat.bundle.cloudconfig import PROGRAM
 from evernat.bundle.sources import agent_sources
 from evernat.lab.addresses import API_HOST, CHECKIP_HOST, METADATA
@@ -311,12 +312,15 @@ class Lab:
     agent: subprocess.Popen[bytes] | None = None
 
     def start(self, settings: NodeConfig | None = None, path: str = "", **env: str) -> None:
-        """Start the agent from the sources as they travel in user data."""
+        """Start the agent from the sources as they travel, those beside the user data fetched before."""
         for name, text in agent_sources().items():
             file = self.home / "agent" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        (self.home / "agent.json").write_text((settings or config()).json())
+        settings = settings or config()
+        code = parameters(settings.stack, "eni")
+        unpack(str(self.home / "agent"), joined(list(code), code))
+        (self.home / "agent.json").write_text(settings.json())
         assert "-SEs -m agent" in PROGRAM
         self.agent = self.fabric.spawn(
             NODE,

@@ -25,7 +25,9 @@ from evernat.agent.model import (
     Update,
 )
 
-CONFIG = Config("main", "eni", "eni-1", None, ("10.0.0.0/8",), (), "evernat-main", "evernat-ready", None, "1")
+CONFIG = Config(
+    "main", "eni", "eni-1", None, ("10.0.0.0/8",), (), "evernat-main", "evernat-ready", None, "1", ()
+)
 FREE = Interface("eni-1", "02:00:00:00:00:01", "172.18.128.50", "203.0.113.7", False, "vpc-1", "", "", "")
 MINE = FREE._replace(holder="i-me", attachment="eni-attach-1")
 THEIRS = FREE._replace(holder="i-other", attachment="eni-attach-2")

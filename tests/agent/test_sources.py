@@ -29,24 +29,24 @@ def test_grammar(file: Path) -> None:
 @pytest.mark.parametrize("identity", ["eni", "address"])
 def test_grammar_of_what_travels(identity: str) -> None:
     """So does every file as it goes to a node."""
-    for text in [*agent_sources(identity).values(), *beside_sources().values()]:
+    for text in [*agent_sources().values(), *beside_sources(identity).values()]:
         ast.parse(text, feature_version=(3, 9))
 
 
 @pytest.mark.parametrize(
     ("identity", "roots"),
-    [("eni", {"run.py", "status.py"}), ("address", {"beside.py", "flowsync.py", "status.py"})],
+    [("eni", {"run.py", "status.py"}), ("address", {"cluster.py", "flowsync.py", "status.py"})],
 )
 def test_what_travels_is_what_is_imported(identity: str, roots: set[str]) -> None:
     """A node gets the files that its daemons import, and no others, each of them by one way."""
-    beside = set(beside_sources()) if identity == "address" else set()
-    assert not beside & set(agent_sources(identity))
-    assert _reached(roots) == {*agent_sources(identity), *beside}
+    beside = set(beside_sources(identity))
+    assert not beside & set(agent_sources())
+    assert _reached({*roots, *agent_sources()}, late=False) == {*agent_sources(), *beside}
 
 
 def test_what_is_imported_before_the_fetch() -> None:
     """What fetches the files beside the user data, and `status`, need none of them."""
-    assert _reached({"beside.py", "status.py"}, late=False) <= set(agent_sources("address"))
+    assert _reached({"beside.py", "status.py"}, late=False) == set(agent_sources())
 
 
 def _reached(roots: set[str], *, late: bool = True) -> set[str]:

@@ -49,7 +49,7 @@ def test_names_carry_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names == [f"{folder('main')}/{digest}/{index}" for index in range(len(names))]
     assert list(Config.parse(PAIR.json()).code) == names
     sources = {**beside_sources(), "elect.py": beside_sources()["elect.py"] + "pass\n"}
-    monkeypatch.setattr(beside, "beside_sources", lambda: sources)
+    monkeypatch.setattr(beside, "beside_sources", lambda identity: sources)
     beside._pieces.cache_clear()
     try:
         other = set(parameters("main"))
@@ -148,7 +148,7 @@ def test_size(config: ClusterConfig) -> None:
 def test_a_node_begins_with_its_user_data_alone(tmp_path: Path) -> None:
     """Everything up to the fetch is in the user data; with what was fetched the daemon and the copying load too."""
     package = tmp_path / "agent"
-    for path, source in agent_sources("address").items():
+    for path, source in agent_sources().items():
         (package / path).parent.mkdir(parents=True, exist_ok=True)
         (package / path).write_text(source)
     assert loads(tmp_path, "beside", "status") == ""

@@ -16,6 +16,7 @@ from evernat.bundle import (
     PortForward,
     UserDataTooLargeError,
     cloud_config_text,
+    parameters,
     user_data,
 )
 from evernat.bundle.sources import agent_sources
@@ -39,7 +40,7 @@ def parsed(data: bytes) -> dict[str, Any]:
 
 def test_size() -> None:
     """The agent leaves room in the 16,384 bytes that EC2 takes."""
-    assert len(user_data(CONFIG)) < 16_384
+    assert len(user_data(CONFIG)) < 9_000
 
 
 def test_files_arrive_as_they_are() -> None:
@@ -91,6 +92,7 @@ def test_too_large() -> None:
 
 def test_what_travels_is_readable() -> None:
     """No file is packed: each source is there line by line."""
-    text = cloud_config_text(CONFIG)
-    assert "   def step(state, seen, now):\n" in text
-    assert "       type nat hook postrouting priority srcnat;\n" in text
+    assert "   def sign(\n" in cloud_config_text(CONFIG)
+    beside = "\n".join(parameters("main", "eni").values())
+    assert "\ndef step(state, seen, now):\n" in beside
+    assert "\n    type nat hook postrouting priority srcnat;\n" in beside

@@ -56,7 +56,10 @@ def test_a_table_is_led_while_it_is_lent() -> None:
     [
         ("ssm:GetParameters", f"{SSM}/evernat/main/key", f"{SSM}/evernat/other/key"),
         ("ssm:GetParameters", f"{SSM}/evernat/main/agent/x/0", f"{SSM}/evernat/main-a/agent/x/0"),
+        ("ssm:GetParameters", f"{SSM}/evernat/main/report/replacement", f"{SSM}/evernat/main/report/main-a"),
+        ("ssm:PutParameter", f"{SSM}/evernat/main/report/main-a", f"{SSM}/evernat/other/report/main-a"),
         ("autoscaling:CompleteLifecycleAction", f"{GROUP}/evernat-main-b", f"{GROUP}/evernat-main-c"),
+        ("autoscaling:SetInstanceHealth", f"{GROUP}/evernat-main-b", f"{GROUP}/evernat-main-c"),
     ],
 )
 def test_named_one_by_one(action: str, arn: str, other: str) -> None:

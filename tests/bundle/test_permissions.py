@@ -49,7 +49,7 @@ VERBS = (
 
 @pytest.mark.parametrize(
     ("modules", "policy"),
-    [([api, ec2], POLICY), ([api, store, address, replacement], CLUSTER)],
+    [([api, store, ec2, replacement], POLICY), ([api, store, address, replacement], CLUSTER)],
     ids=["eni", "address"],
 )
 def test_what_is_called_is_allowed_and_nothing_else(
@@ -70,6 +70,9 @@ def test_what_is_called_is_allowed_and_nothing_else(
 def test_what_changes_something_is_bound() -> None:
     """Every mutating action has resources and asks for the stack's tag; reading is bound to the region."""
     for statement in POLICY["Statement"]:
+        if all(action.startswith("ssm:") for action in actions(statement)):  # no tags: each is named
+            assert all(":parameter/evernat/main/" in name for name in statement["Resource"])
+            continue
         condition = statement["Condition"]["StringEquals"]
         if all("Describe" in action for action in actions(statement)):
             assert condition == {"aws:RequestedRegion": "us-west-2"}
@@ -81,6 +84,9 @@ def test_what_changes_something_is_bound() -> None:
 def test_arns() -> None:
     """Partition, region, account, interface and group are in the resources."""
     china = agent_policy("aws-cn", "cn-north-1", "123456789012", "main", "evernat-main", "eni-1")
-    move, answer = china["Statement"][1:]
+    _, move, read, report, answer = china["Statement"]
     assert move["Resource"][0] == "arn:aws-cn:ec2:cn-north-1:123456789012:network-interface/eni-1"
-    assert answer["Resource"].endswith(":autoScalingGroup:*:autoScalingGroupName/evernat-main")
+    assert answer["Resource"][0].endswith(":autoScalingGroup:*:autoScalingGroupName/evernat-main")
+    start = "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/evernat/main/"
+    assert read["Resource"] == [f"{start}agent/*", f"{start}report/replacement"]
+    assert report["Resource"] == [f"{start}report/*"]

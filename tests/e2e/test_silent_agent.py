@@ -17,7 +17,7 @@ from .cluster import Cluster, deployed, kept, out_under
 STACKS = {
     "pair": ("pair", 2, "own", "none"),
     "pair, shared": ("pair", 2, "shared", "none"),
-    "ring, shared": ("ring", 2, "shared", "none"),
+    "ring, shared": ("ring", 3, "shared", "none"),
     "pair, slow": ("pair", 2, "own", "aws"),
     "pair, shared, slow": ("pair", 2, "shared", "aws"),
 }

@@ -145,7 +145,7 @@ def other_agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]
 
     def change() -> None:
         later = ("f" * 16, ("#\n#file elect.py\npass",))
-        monkeypatch.setattr(beside, "_pieces", lambda: later)
+        monkeypatch.setattr(beside, "_pieces", lambda identity: later)
         _user_data.cache_clear()
 
     yield change

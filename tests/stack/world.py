@@ -12,6 +12,7 @@ import boto3
 import waitress
 from botocore.exceptions import BotoCoreError, ClientError
 
+from evernat.bundle import parameters
 from evernat.lab.cloud import Cloud, Front, Network, build_network
 from evernat.lab.profile import NONE
 from evernat.stack import library, names
@@ -23,6 +24,8 @@ from tests.lab_cloud.support import parameter_names
 from tests.stack.telling import Teller, failed_boot, write
 
 REGION = "us-west-2"
+CODE = len(parameters("main", "eni"))
+"""SSM parameters of a single: the agent's files beside the user data."""
 CLIENTS = ("ec2", "iam", "autoscaling", "ssm", "sts")
 
 
@@ -223,7 +226,7 @@ class World:
         # Two interfaces: the persistent one and the node's own.
         assert counts == {
             "instances": 1, "interfaces": 2, "addresses": 1, "security groups": 1, "templates": 1, "groups": 1,
-            "parameters": 1, "roles": 1, "profiles": 1,
+            "parameters": CODE + 1, "roles": 1, "profiles": 1,
         }  # fmt: skip
         assert self.routes() == {
             table: self.interface()["NetworkInterfaceId"] for table in self.network.private_route_table_ids

@@ -117,8 +117,8 @@ DIFFERENCES = (
         "reports",
         "parameter .*/report/.*",
         ".*",
-        "pair and ring: the nodes make them",
-        "pair and ring: made empty, then written by the nodes",
+        "the nodes make them",
+        "made empty, then written by the nodes",
         "so that `terraform destroy` removes them",
     ),
     Difference(

@@ -21,9 +21,10 @@ REASONS = {
     "ec2:ModifyNetworkInterfaceAttribute": "switch off the source/destination check of its own interface at boot",
     "ec2:CreateRoute": "lead a route table that has no default route to the holder",
     "ec2:ReplaceRoute": "lead a route table to the holder",
-    "ssm:GetParameters": "the members' key, and those of the agent's files that user data has no room for",
-    "ssm:PutParameter": "tell `evernat status` since when and why it holds a gateway, and how copying goes",
-    "autoscaling:CompleteLifecycleAction": "say that NAT is proven, or why it is not",
+    "ssm:GetParameters": "the members' key, the agent's files that user data has no room for, the last replacement",
+    "ssm:PutParameter": "tell `evernat status` how a gateway does, and why a node gives up; note a replacement",
+    "autoscaling:CompleteLifecycleAction": "say that NAT is proven, or give up",
+    "autoscaling:SetInstanceHealth": "have this node replaced, when clients do not get out through it but others do",
 }
 """Action -> why a node does it."""
 

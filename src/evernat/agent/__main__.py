@@ -3,9 +3,7 @@
 import sys
 
 verb = sys.argv[1] if len(sys.argv) > 1 else "status"
-if verb == "run":
-    from .run import main
-elif verb == "cluster":
+if verb in ("run", "cluster"):
     from .beside import main
 elif verb == "status":
     from .status import main

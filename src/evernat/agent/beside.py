@@ -1,4 +1,4 @@
-"""Fetches the agent's files that lie beside the user data, in the parameter store, and starts the cluster's daemon.
+"""Fetches the agent's files that lie beside the user data, in the parameter store, and starts the daemon.
 
 Imports nothing that has to be fetched before it is there.
 """
@@ -66,11 +66,11 @@ def _write(path: str, text: str) -> None:
 
 
 def fetch(store: Store, folder: str, key: str, code: Sequence[str]) -> str:
-    """Have the files below `folder`; gives the key's text."""
-    text = kept(folder, code)
-    values = store.parameters([key] if text else [key, *code])
+    """Have the files below `folder`; gives the text of the parameter `key`, where a stack has one."""
+    text, names = kept(folder, code), [key] if key else []
+    values = store.parameters(names if text else [*names, *code])
     unpack(folder, text or joined(code, values))
-    return values[key]
+    return values.get(key, "")
 
 
 def main(arguments: list[str]) -> int:
@@ -79,11 +79,11 @@ def main(arguments: list[str]) -> int:
     settings = json.loads(text)
     metadata = Metadata()
     host = find(metadata)
-    log("start", **{name: settings[name] for name in ("version", "stack", "slot")}, instance=host.instance)
+    log("start", version=settings["version"], stack=settings["stack"], instance=host.instance)
     store, said = Store(host, metadata), ""
     while True:
         try:
-            key = fetch(store, os.path.dirname(__file__), settings["key_parameter"], settings["code"])
+            key = fetch(store, os.path.dirname(__file__), settings.get("key_parameter", ""), settings["code"])
             break
         except EffectError as error:
             if said != str(error):
@@ -91,7 +91,11 @@ def main(arguments: list[str]) -> int:
             said = str(error)
             notify("WATCHDOG=1")
             time.sleep(0.5)
-    from .cluster import Agent
-    from .cluster_model import Config
+    if key:
+        from .cluster import Agent
+        from .cluster_model import Config
 
-    Agent(Config.parse(text), host, metadata, bytes.fromhex(key)).run()
+        Agent(Config.parse(text), host, metadata, bytes.fromhex(key)).run()
+    from .run import run
+
+    run(text, host)

@@ -37,6 +37,7 @@ class Config(NamedTuple):
     hook: str
     probe: str | None
     version: str
+    code: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> Config:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from . import decide, report, ruleset, status
 from .common import Host, Proof
-from .daemon import find, log, notify, read
+from .daemon import log, notify
 from .effects import EffectError, kernel, link
 from .effects.ec2 import Cloud
 from .effects.imds import Metadata
@@ -137,12 +137,8 @@ class Agent:
         self.seen = self.seen._replace(hook="answered" if there else "none")
 
 
-def main(arguments: list[str]) -> int:
-    """Run the daemon."""
-    config = Config.parse(read(arguments))
-    metadata = Metadata()
-    host = find(metadata)
-    log("start", version=config.version, stack=config.stack, instance=host.instance)
-    agent = Agent(config, host, Cloud(host, metadata))
+def run(settings: str, host: Host) -> NoReturn:
+    """The daemon, for ever."""
+    agent = Agent(Config.parse(settings), host, Cloud(host, Metadata()))
     while True:
         time.sleep(agent.turn())

@@ -1,7 +1,7 @@
-"""The part of a cluster node's agent that lies beside the user data, in SSM parameters.
+"""The part of the agent that lies beside the user data, in SSM parameters.
 
 User data takes 16,384 bytes, which is not enough for all that keeps connections alive. It holds the files that fetch
-the others (`sources.FIRST`). The others are put where the members' key already is: as plain text, readable like the
+the others (`sources.FIRST`). The others are put where the key of a pair's nodes is: as plain text, readable like the
 rest. The names carry a digest of the content, so a node gets just the files that belong to its user data, whatever was
 deployed since.
 """
@@ -22,9 +22,9 @@ REFERENCE = re.compile(r"\{(?=\{)")
 """Two braces refer to another parameter, and are refused (Systems Manager User Guide): they travel as `{#{`."""
 
 
-def parameters(stack: str) -> dict[str, str]:
-    """Name -> text, in order, of the parameters of a stack."""
-    digest, pieces = _pieces()
+def parameters(stack: str, identity: str = "address") -> dict[str, str]:
+    """Name -> text, in order, of the parameters of a stack whose gateways have this identity."""
+    digest, pieces = _pieces(identity)
     return {f"{folder(stack)}/{digest}/{index}": piece for index, piece in enumerate(pieces)}
 
 
@@ -34,8 +34,8 @@ def folder(stack: str) -> str:
 
 
 @functools.cache
-def _pieces() -> tuple[str, tuple[str, ...]]:
-    sources = beside_sources()
+def _pieces(identity: str = "address") -> tuple[str, tuple[str, ...]]:
+    sources = beside_sources(identity)
     text = "".join(f"#file {path}\n{source}" for path, source in sources.items())
     assert text.count("#file ") == len(sources), "a node would cut a file there"
     assert "{#" not in text, "a node would take that for half of a reference"

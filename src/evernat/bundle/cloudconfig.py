@@ -88,7 +88,7 @@ def cloud_config_text(
 
 def cloud_config(identity: str) -> tuple[str, str, str]:
     """What is the same for all nodes of an identity: before the settings' line, after it, after the user's files."""
-    sources = {f"/opt/evernat/agent/{path}": text for path, text in agent_sources(identity).items()}
+    sources = {f"/opt/evernat/agent/{path}": text for path, text in agent_sources().items()}
     others = {
         "/etc/systemd/system/evernat-agent.service": UNITS[identity],
         "/etc/systemd/networkd.conf.d/evernat.conf": NETWORKD,

@@ -20,13 +20,19 @@ CUT = "# evernat:cut\n"
 
 def files() -> dict[str, str]:
     """Path -> text of all files."""
-    beside = parameters("")
-    digest = next(iter(beside)).split("/")[-2]
-    manifest = {"version": VERSION, "digest": digest, "parameters": len(beside)}
+    beside = {identity: parameters("", identity) for identity in ("address", "eni")}
+    code = {
+        identity: {"digest": next(iter(pieces)).split("/")[-2], "parameters": len(pieces)}
+        for identity, pieces in beside.items()
+    }
     return {
-        "manifest.json": json.dumps(manifest, indent=2) + "\n",
-        **{f"{identity}.yaml": CUT.join(cloud_config(identity)) for identity in ("address", "eni")},
-        **{f"beside/{index}.txt": f"{piece}\n" for index, piece in enumerate(beside.values())},
+        "manifest.json": json.dumps({"version": VERSION, **code}, indent=2) + "\n",
+        **{f"{identity}.yaml": CUT.join(cloud_config(identity)) for identity in beside},
+        **{
+            f"beside/{identity}/{index}.txt": f"{piece}\n"
+            for identity, pieces in beside.items()
+            for index, piece in enumerate(pieces.values())
+        },
     }
 
 

@@ -47,7 +47,7 @@ class NodeConfig:
 
     def json(self) -> str:
         """The file's text, the same for equal settings."""
-        return f"{encode(asdict(self), NESTED)}\n"
+        return _text(self)
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,9 @@ class ClusterConfig:
 
     def json(self) -> str:
         """The file's text, the same for equal settings."""
-        settings = {**asdict(self), "code": list(parameters(self.stack))}
-        return f"{encode(settings, NESTED)}\n"
+        return _text(self)
+
+
+def _text(config: NodeConfig | ClusterConfig) -> str:
+    code = list(parameters(config.stack, config.identity))
+    return f"{encode({**asdict(config), 'code': code}, NESTED)}\n"

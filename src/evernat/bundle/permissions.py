@@ -45,35 +45,35 @@ def agent_policy(
     group = (
         f"arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{group_name}"
     )
-    of_stack = {"StringEquals": {"aws:ResourceTag/evernat:stack": stack}}
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "Look",
-                "Effect": "Allow",
-                # The interface and who has it; the instances port forwards lead to.
-                "Action": ["ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces"],
-                "Resource": "*",
-                "Condition": {"StringEquals": {"aws:RequestedRegion": region}},
-            },
-            {
-                "Sid": "MoveInterface",
-                "Effect": "Allow",
-                "Action": ["ec2:AttachNetworkInterface", "ec2:DetachNetworkInterface"],
-                # Both calls are checked against the interface and the instance.
-                "Resource": [f"{ec2}:network-interface/{interface_id}", f"{ec2}:instance/*"],
-                "Condition": of_stack,
-            },
-            {
-                "Sid": "AnswerLaunchHook",
-                "Effect": "Allow",
-                "Action": "autoscaling:CompleteLifecycleAction",
-                "Resource": group,
-                "Condition": of_stack,
-            },
-        ],
-    }
+    parameter = f"arn:{partition}:ssm:{region}:{account}:parameter"
+    in_region, of_stack = {"aws:RequestedRegion": region}, {"aws:ResourceTag/evernat:stack": stack}
+    interfaces = [f"{ec2}:network-interface/{interface_id}", f"{ec2}:instance/*"]
+    statements = [
+        # The interface and who has it; the instances port forwards lead to.
+        _statement("Look", ["ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces"], "*", in_region),
+        # Both calls are checked against the interface and the instance.
+        _statement(
+            "MoveInterface",
+            ["ec2:AttachNetworkInterface", "ec2:DetachNetworkInterface"],
+            interfaces,
+            of_stack,
+        ),
+        _statement(
+            # The files of the agent that lie beside the user data, of whatever version; the last replacement.
+            "ReadParameters",
+            ["ssm:GetParameters"],
+            [f"{parameter}{folder(stack)}/*", f"{parameter}{report(stack, 'replacement')}"],
+        ),
+        _statement("Report", ["ssm:PutParameter"], [f"{parameter}{report(stack, '*')}"]),
+        _statement(
+            "AnswerLaunchHook",
+            # And have itself replaced, when clients do not get out through it.
+            ["autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth"],
+            [group],
+            of_stack,
+        ),
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
 def cluster_policy(

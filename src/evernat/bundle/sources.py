@@ -10,7 +10,7 @@ import ast
 import functools
 import io
 import tokenize
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -26,7 +26,6 @@ ONLY = {
     "address": {
         *(
             "beat.py",
-            "beside.py",
             "cluster.py",
             "cluster_model.py",
             "cluster_report.py",
@@ -47,8 +46,6 @@ ONLY = {
             "effects/conntrack.py",
             "effects/guard.py",
             "effects/peer.py",
-            "effects/replacement.py",
-            "effects/store.py",
             "effects/uplink.py",
             "kernel/primary.py",
         ),
@@ -58,36 +55,45 @@ ONLY = {
 
 
 FIRST = {
-    *("__init__.py", "__main__.py", "beside.py", "common.py", "daemon.py", "sigv4.py", "status.py", "values.py"),
+    *(
+        "__init__.py",
+        "__main__.py",
+        "beside.py",
+        "common.py",
+        "daemon.py",
+        "sigv4.py",
+        "status.py",
+        "values.py",
+    ),
     *("effects/__init__.py", "effects/api.py", "effects/imds.py", "effects/names.py"),
     *("effects/store.py", "effects/web.py"),
 }
-"""The files of the address identity that fetch the rest, and `status`. `bundle.beside` says how the rest travels."""
+"""The files that fetch the others, and `status`. `bundle.beside` says how the others travel."""
 
 
-NEXT = {"effects/egress.py", "effects/listen.py"}
-"""Files that the daemon of an interface does not import yet."""
-
-
-@functools.cache
-def agent_sources(identity: str = "eni") -> dict[str, str]:
-    """Path below the package -> text, in order of path: what travels in the user data of a node of this identity."""
-    wanted = FIRST if identity == "address" else _paths() - ONLY["address"] - NEXT
-    return _stripped(wanted)
+NEXT = {
+    "eni": {"effects/egress.py", "effects/listen.py", "effects/replacement.py"},
+    "address": set[str](),
+}
+"""Files that a daemon does not import yet."""
 
 
 @functools.cache
-def beside_sources() -> dict[str, str]:
-    """Path below the package -> text, in order of path: what lies beside the user data of a cluster's node."""
-    return _stripped(_paths() - ONLY["eni"] - FIRST)
+def agent_sources() -> dict[str, str]:
+    """Path below the package -> text, in order of path: what travels in the user data of every node."""
+    return _stripped(lambda path: path in FIRST)
 
 
-def _paths() -> set[str]:
-    return {path for path, _ in _walk(files("evernat.agent"), "")}
+@functools.cache
+def beside_sources(identity: str = "address") -> dict[str, str]:
+    """Path below the package -> text, in order of path: what lies beside the user data of a node of this identity."""
+    (others,) = (paths for name, paths in ONLY.items() if name != identity)
+    absent = others | FIRST | NEXT[identity]
+    return _stripped(lambda path: path not in absent)
 
 
-def _stripped(wanted: Set[str]) -> dict[str, str]:
-    return {path: strip(text) for path, text in sorted(_walk(files("evernat.agent"), "")) if path in wanted}
+def _stripped(wanted: Callable[[str], bool]) -> dict[str, str]:
+    return {path: strip(text) for path, text in sorted(_walk(files("evernat.agent"), "")) if wanted(path)}
 
 
 def strip(source: str) -> str:

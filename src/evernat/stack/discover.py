@@ -33,12 +33,10 @@ ROUTE_FIELDS = (
 """Fields of a route that can name its target; an instance's route also names its interface, which comes first."""
 
 
-def discover(
-    api: Api, stack: str, addresses: list[Address] | None = None, vpc_id: str = "", *, parameters: bool = True
-) -> Found:
+def discover(api: Api, stack: str, addresses: list[Address] | None = None, vpc_id: str = "") -> Found:
     """All that belongs to the stack.
 
-    `addresses` saves a call when all of the account's are known already; without `parameters` those are not looked for.
+    `addresses` saves a call when all of the account's are known already.
     """
     name = names.resource_name(stack)
     seen = api.gather(
@@ -49,7 +47,7 @@ def discover(
         profile=lambda: _profile(api, names.role_name(stack, api.region)),
         templates=lambda: _templates(api, stack),
         listed=lambda: discover_groups(api, stack, hooks=True),
-        parameters=lambda: _parameters(api, f"/evernat/{stack}") if parameters else {},
+        parameters=lambda: _parameters(api, f"/evernat/{stack}"),
         nodes=lambda: discover_nodes(api, stack),
         tables=lambda: _tables(api, stack, vpc_id),
     )

@@ -28,7 +28,7 @@ def look(api: Api, gateway: Gateway) -> tuple[Environment, Found]:
         policy=lambda: _policy_exists(api, ssm_policy(gateway)),
         targets=lambda: _targets(api, gateway),
     )
-    found = discover(api, gateway.name, first["addresses"], gateway.vpc_id, parameters=gateway.by_address)
+    found = discover(api, gateway.name, first["addresses"], gateway.vpc_id)
     tables = {t.id: t for t in found.route_tables}
     elsewhere = [t for t in gateway.private_route_table_ids if t not in tables]
     if elsewhere:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ..model import Interface
-from .api import Api, text
+from .api import text
+from .store import Store
 from .web import UnansweredError
 
 
-class Cloud(Api):
+class Cloud(Store):
     """Finds and moves the interface."""
 
     def interface(self, interface: str) -> Interface:

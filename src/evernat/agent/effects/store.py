@@ -44,7 +44,7 @@ class Store(Api):
             if found["InvalidParameters"]:
                 raise MissingError(f"GetParameters: there is no {', '.join(found['InvalidParameters'])}")
             return {item["Name"]: item["Value"] for item in found["Parameters"]}
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise UnansweredError(f"GetParameters: {error!r}") from error
 
     def _ask(self, action: str, asked: dict[str, object]) -> str:

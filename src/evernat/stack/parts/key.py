@@ -1,5 +1,5 @@
-"""SSM parameters: the key by which members know each other's messages, the files of the agent that do not fit into user
-data (`bundle.beside`), and the reports of gateways' holders, which nodes make themselves."""
+"""SSM parameters: the files of the agent that do not fit into user data (`bundle.beside`), the key by which the nodes
+of a pair or ring know each other's messages, and the reports of gateways' holders, which nodes make themselves."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def steps(context: Context) -> list[Step]:
     stack, there = context.gateway.name, context.found.parameters
     made = []
     key = names.key_parameter(stack)
-    if key not in there:
+    if context.gateway.by_address and key not in there:
         # With the account's default key: no policy of a key of its own has to be kept in step with the role's.
         call = _put(context, "key", key, {"Type": "SecureString", "Value": Secret()})
         made.append(Step("create", "key", key, (call,)))
-    missing = {name: text for name, text in parameters(stack).items() if name not in there}
+    missing = {name: text for name, text in _code(context).items() if name not in there}
     if missing:
         calls = tuple(
             _put(context, "code", name, {"Type": "String", "Value": text}) for name, text in missing.items()
@@ -39,9 +39,10 @@ def steps(context: Context) -> list[Step]:
 def cleanup(context: Context) -> list[Step]:
     """Delete files of former versions, once no node is made of them any more, and reports of former gateways."""
     stack, there = context.gateway.name, context.found.parameters
-    code, reports, layout = f"{folder(stack)}/", names.report_parameter(stack, ""), context.layout
-    told = names.report_parameters(stack, (g.name for g in layout.gateways), (s.name for s in layout.slots))
-    wanted = {*parameters(stack), *told}
+    code, reports = f"{folder(stack)}/", names.report_parameter(stack, "")
+    gateways = [shape.name for shape in context.layout.gateways] if context.gateway.by_address else [stack]
+    told = names.report_parameters(stack, gateways, (slot.name for slot in context.slots if slot))
+    wanted = {*_code(context), *told}
     old = [n for n in there if n.startswith(code) and n not in wanted]
     lost = [n for n in there if n.startswith(reports) and n not in wanted]
     return [
@@ -74,6 +75,10 @@ def _forgotten(gone: Sequence[str]) -> Iterator[Call]:
     """Those that are not there are no error here (Systems Manager API reference, DeleteParameters)."""
     for start in range(0, len(gone), BATCH):
         yield Call("ssm", "delete_parameters", {"Names": list(gone[start : start + BATCH])})
+
+
+def _code(context: Context) -> dict[str, str]:
+    return parameters(context.gateway.name, "address" if context.gateway.by_address else "eni")
 
 
 def _put(context: Context, part: Part, name: str, value: dict[str, object]) -> Call:
