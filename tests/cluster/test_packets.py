@@ -72,7 +72,9 @@ def test_after_a_stall_the_switch_waits_for_news() -> None:
     assert not packets.renews(state, silent, NOW)
     assert packets.renews(holder(), silent, NOW), "a poll that began afterwards"
     heard = silent._replace(beats=standby(0.005))
-    assert packets.renews(state, heard, NOW), "the other one speaks, and does not hold it"
+    assert packets.renews(state, heard, NOW), "the other one speaks, and stands by"
+    starting = heard._replace(beats=standby(0.005, ready={}))
+    assert not packets.renews(state, starting, NOW), "one that was just started does not know what it has"
     assert not packets.renews(state, heard._replace(beats=standby(0.005, holds={"main": "as-2"})), NOW)
     assert not packets.renews(state, silent._replace(beats={}), NOW), "nobody to ask"
     third = {**able, "i-3": Member("i-3", "a", "172.18.128.21", "running", "2026")}

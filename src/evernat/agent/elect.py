@@ -426,7 +426,9 @@ def _actions(state: State, seen: Seen, now: float) -> list[Action]:
             actions.append(Complete("CONTINUE" if settled else "ABANDON"))
     if state.leaving:
         held = [gate for gate in gates if gate.role in (CLAIMING, *OURS)]
-        if now - state.leaving >= LEAVE or not any(peers(gate, seen, now) for gate in held):
+        # After a jump of the clock everybody seems to be silent for a moment.
+        alone = now - seen.awake >= SILENT and not any(peers(gate, seen, now) for gate in held)
+        if now - state.leaving >= LEAVE or alone or not held:
             actions.append(Leave())
     return actions
 

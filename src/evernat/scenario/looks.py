@@ -28,7 +28,7 @@ FACTS = ("records", "members", "routes", "egress", "faults", "check", "notice")
 """What nodes look at here; no gateway forwards to a dynamic target."""
 
 WAITS = {
-    "awake": "WATCH",
+    "awake": "SILENT WATCH GUARD",
     "begun": "HOOK",
     "hook": "LIMIT",
     "leaving": "LEAVE",

@@ -89,7 +89,8 @@ def _may_have_taken(beat: Beat, gate: Gate, seen: Seen, now: float) -> bool:
 
 
 def _guarded(gate: Gate, seen: Seen, now: float) -> bool:
-    return any(now - beat.at < GUARD for beat in others(gate, seen))
+    # A jump of the clock makes no silence.
+    return any(now - max(beat.at, seen.awake) < GUARD for beat in others(gate, seen))
 
 
 def _verified(gate: Gate, seen: Seen, now: float) -> bool:
@@ -102,5 +103,7 @@ def _verified(gate: Gate, seen: Seen, now: float) -> bool:
     places = (gate.config.home, gate.config.standby)
     able = {instance for instance in able if seen.members[instance].slot in places}
     heard = {b.instance: b for b in others(gate, seen) if b.at >= seen.awake}
-    holding = any(gate.config.name in beat.holds for beat in heard.values())
-    return bool(heard) and able <= heard.keys() and not holding
+    # One that stands by knows what it has not got; one that was just started does not know yet.
+    name = gate.config.name
+    waiting = all(name in beat.ready and name not in beat.holds for beat in heard.values())
+    return bool(heard) and able <= heard.keys() and waiting
