@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 
 import pytest
 
-from evernat.agent import flows, flowsync
+from evernat.agent import flows, sides
 from evernat.agent.effects import conntrack
 from evernat.lab.addresses import INTERNET_HOST
 from tests.lab_fabric.support import CLIENT, NODE, NODE_2
@@ -90,7 +91,7 @@ def test_a_copy_outlives_the_next_full_copy(told: int, kept: int) -> None:
     """Packets that keep a flow alive make no event, so its copy lives longer than full copies are apart."""
     (record,) = collected(event(OUT, BACK, rest=struct.pack("=HH4s", 8, 7, told.to_bytes(4, "big"))))
     assert int.from_bytes(flows.RECORD.unpack(record)[-1], "big") == kept
-    assert int.from_bytes(flows.KEEP, "big") > 2 * flowsync.REFRESH
+    assert int.from_bytes(flows.KEEP, "big") > 2 * sides.REFRESH
 
 
 def life(protocol: int, rest: bytes) -> int:
@@ -122,6 +123,48 @@ def test_broken(cut: int) -> None:
     """Less than a message is no message, and one without a size does not hold us up."""
     assert collected(event(OUT, BACK)[:-cut][:19]) == []
     assert collected(bytes(cut)) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 3])
+@pytest.mark.parametrize("before", [b"", struct.pack("=HHI", 8, 3, 0x0E)], ids=["first", "second"])
+def test_an_attribute_without_an_end(size: int, before: bytes) -> None:
+    """The flow is left out, and the one after it is not."""
+    odd = event(OUT, BACK, rest=before + struct.pack("=HH4x", size, 9))
+    assert len(collected(odd + event(OUT, BACK))) == 1
+    assert collected(odd) == []
+
+
+def test_whatever_is_cut_or_changed() -> None:
+    """No message ends the reading, or goes on for ever; what comes of it is a record, or nothing."""
+    whole = event(OUT, BACK, rest=struct.pack("=HH4sHHI", 8, 7, b"\0\0\1\0", 8, 3, 0x0E))
+    for at in range(16, len(whole)):
+        for byte in (0, 1, 2, 3, 4, 0x40, 0x7F, 0xFF):
+            changed = whole[:at] + bytes((byte,)) + whole[at + 1 :]
+            for record in [*collected(changed), *collected(changed[:at]), *collected(changed + whole)]:
+                flows.check(record)
+                assert flows.messages(record, OTHER, known=True)
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.EIO])
+def test_a_listing_that_is_refused(number: int) -> None:
+    """The kernel says so, and then nothing more: that is no end of a listing, or all flows would be gone."""
+    refusal = struct.pack("=IHHIIi", 36, 2, 0, 0, 0, -number) + bytes(16)
+    with pytest.raises(OSError, match="ctnetlink refused") as caught:
+        collected(event(OUT, BACK) + refusal)
+    assert caught.value.errno == number
+
+
+def test_what_is_no_record() -> None:
+    """Of the wrong length, to do something else, with a tuple that is too short, too long or of another protocol."""
+    (right,) = collected(event(OUT, BACK))
+    flows.check(right)
+    for at, byte in [(0, 2), (1, 0), (1, 49), (1, 61), (1, 255), (33, 47), (61, 0), (61, 61)]:
+        with pytest.raises(ValueError, match="not a"):
+            flows.check(right[:at] + bytes((byte,)) + right[at + 1 :])
+    for wrong in (b"", right[:-1], right + b"\0"):
+        with pytest.raises(ValueError, match="not a record"):
+            flows.check(wrong)
+    flows.check(flows.DELETE + right[1:61] + bytes(flows.RECORD.size - 61))
 
 
 def test_guard_lets_churn_pass() -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from evernat.agent import flows, flowsync
+from evernat.agent import flows, sides
 from evernat.agent.syncwire import Way
 from evernat.lab.addresses import INTERNET_HOST
 from tests.lab_fabric.support import CLIENT, NODE, NODE_2
@@ -101,7 +101,7 @@ def test_a_standby_that_was_away(pair: Pair) -> None:
         A, f"conntrack -D -p udp --dport 10007; conntrack -D -p udp -d {INTERNET_HOST} --dport 10008"
     )
     many(pair, 50, 11_000)
-    until(lambda: pair.inside(B, pair.syncs[B].status) == {})
+    until(lambda: pair.inside(B, pair.syncs[B].status) == {} and pair.logged)
     until(lambda: pair.state(B)["synced"] and same(pair))
     assert len(pair.flows(B)) == 98
     assert [more["status"] for more in pair.logged] == [-signal.SIGKILL]
@@ -209,17 +209,17 @@ def holder(pair: Pair) -> Iterator[FakeHolder]:
 def test_a_mass_of_deletions(pair: Pair, holder: FakeHolder) -> None:
     """A holder that flushes as it dies takes few flows with it; if it lives, a full copy says what is gone."""
     all_of_them = records(450)
-    holder.say(flowsync.BEGIN)
-    holder.say(flowsync.FLOWS, *all_of_them)
-    holder.say(flowsync.END)
+    holder.say(sides.BEGIN)
+    holder.say(sides.FLOWS, *all_of_them)
+    holder.say(sides.END)
     assert count(pair, B) >= 450
-    assert holder.say(flowsync.FLOWS, *(flows.DELETE + record[1:] for record in all_of_them)) == b"4"
+    assert holder.say(sides.FLOWS, *(flows.DELETE + record[1:] for record in all_of_them)) == b"4"
     state = pair.state(B)
     assert (state["entries"], state["refused"]) == (450 - 256, 450 - 256)
     assert len(pair.flows(B)) == 450 - 256
-    holder.say(flowsync.BEGIN)
-    holder.say(flowsync.FLOWS, *all_of_them[:7])
-    holder.say(flowsync.END)
+    holder.say(sides.BEGIN)
+    holder.say(sides.FLOWS, *all_of_them[:7])
+    holder.say(sides.END)
     assert len(pair.flows(B)) == 7
 
 
@@ -227,8 +227,8 @@ def test_a_mass_of_deletions(pair: Pair, holder: FakeHolder) -> None:
 def test_what_was_not_said(pair: Pair, holder: FakeHolder, how: str) -> None:
     """A frame that was tampered with changes nothing, is counted, and ends the connection."""
     first, second = records(2)
-    assert holder.say(flowsync.FLOWS, first)
-    body = zlib.compress(flowsync.FLOWS + second)
+    assert holder.say(sides.FLOWS, first)
+    body = zlib.compress(sides.FLOWS + second)
     frame = holder.mine.seal(body)
     frames = {
         "changed": frame[:-1] + bytes((frame[-1] ^ 1,)),

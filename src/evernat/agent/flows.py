@@ -31,6 +31,8 @@ IDLE = b"\0\0\x0e\x10"
 """3600 seconds an offloaded TCP connection lives where it was copied to. The kernel names none in a listing, and a day
 in an event, for UDP too: the flowtable keeps such entries from timing out, and the copy's node has no such flow."""
 
+PROTOCOLS = (1, 6, 17)  # ICMP, TCP, UDP
+
 NEW, GET, GONE = 0x100, 0x101, 0x102
 HEADER = struct.Struct("=IHHII4s")
 ATTRIBUTE = struct.Struct("=HH")
@@ -47,15 +49,21 @@ def collect(data: bytes, batches: Mapping[bytes, Batch], writer: int) -> bool:
     """Put the flows in `data` into the batch of the address they belong to. Gives whether it ends a listing.
 
     Only what `writer` caused counts: 0 for packets and the clock, so that two nodes do not echo each other.
+    OSError when the kernel says that there will be no more.
     """
     at = 0
     while at + 20 <= len(data):
         size, kind, _, _, pid, family = HEADER.unpack_from(data, at)
         if kind == 3:  # NLMSG_DONE
             return True
+        if kind == 2:  # NLMSG_ERROR
+            raise OSError(-int.from_bytes(family, "little", signed=True), "ctnetlink refused")
+        begun, at = at, at + max(16, size + 3 & ~3)
         if kind >> 8 == 1 and pid == writer and family[0] == 2:
-            _flow(data, at + 20, at + size, DELETE if kind == GONE else SET, batches)
-        at += max(16, size + 3 & ~3)
+            try:
+                _flow(data, begun + 20, begun + size, DELETE if kind == GONE else SET, batches)
+            except (LookupError, ValueError, struct.error):
+                continue  # not laid out as it should be: one flow less is copied
     return False
 
 
@@ -71,13 +79,15 @@ def _flow(data: bytes, at: int, end: int, what: bytes, batches: Mapping[bytes, B
         if own not in batches or own == back[12:16]:  # the node's own, or another gateway's
             return
         there = there[:20] + OWN + there[24:]
-    if there[32] not in (1, 6, 17):  # ICMP, TCP, UDP
+    if there[32] not in PROTOCOLS:
         return
     at += len(back)
     status, state, life = 0, 3, KEEP  # an event tells what changed; 3 is an established TCP connection
     offloaded = 0
     while at < end:
         size, kind = ATTRIBUTE.unpack_from(data, at)
+        if size < 4:
+            raise ValueError("an attribute without an end")
         kind &= 0x3FFF
         if kind == 3:
             status, offloaded = data[at + 7], data[at + 6] & OFFLOADED
@@ -89,7 +99,19 @@ def _flow(data: bytes, at: int, end: int, what: bytes, batches: Mapping[bytes, B
     if offloaded:
         life = IDLE if there[32] == 6 else KEEP
     # Of the status: reply seen, assured; and confirmed, as all are that packets have made.
-    batches[own][there] = RECORD.pack(what, there, back, status & 6 | 8, state, life)
+    record = RECORD.pack(what, there, back, status & 6 | 8, state, life)
+    check(record)
+    batches[own][there] = record
+
+
+def check(record: bytes) -> None:
+    """ValueError when it is no record: a tuple has ports at 48, and more than 60 bytes travel nowhere."""
+    if len(record) != RECORD.size or record[:1] not in (DELETE, SET):
+        raise ValueError("not a record")
+    if not (50 <= record[1] <= 60 and record[33] in PROTOCOLS):
+        raise ValueError("not a tuple")
+    if not (50 <= record[61] <= 60 or record[:1] == DELETE):
+        raise ValueError("not a reply's tuple")
 
 
 def messages(record: bytes, own: bytes, known: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -12,6 +13,12 @@ from collections.abc import Callable
 from typing import Any, Optional
 
 Status = dict[str, dict[str, Any]]
+
+
+ANSWER = 1.0  # seconds in which the process answers; beyond that nothing is known
+STUCK = 10.0  # seconds without any answer after which a process is ended
+START = 60.0  # of one that has never answered: a machine that boots may have little time for it
+PAUSE = 1.0  # seconds between two starts
 
 
 class SyncProcess:
@@ -25,6 +32,9 @@ class SyncProcess:
         self._log = log
         self._lock = threading.Lock()
         self._wanted: dict[str, tuple[str, ...]] = {}
+        self._number = 0
+        self._process: Any = None
+        self._begun = self._answered = -1e9
         self._start()
 
     def serve(self, gateway: str, peer_address: str, peer_instance: str, own: str) -> None:
@@ -60,24 +70,41 @@ class SyncProcess:
     def status(self) -> Status:
         """By gateway: role, connected, synced, entries, position, dropped, lag_ms, forged, ...
 
-        Nothing is known when the process was just started again.
+        `age`: seconds since the other end was last heard (it says something each second), None when it never was.
+        Nothing is known when the process does not answer, or was just started again: then nothing is copied.
         """
         with self._lock:
+            now = time.monotonic()
             try:
-                self._control.send(json.dumps(self._wanted).encode())
-                answer: Status = json.loads(self._control.recv(1 << 16))
-                return answer
-            except (OSError, ValueError) as error:
-                self.close()
-                self._log("sync", result=f"ended: {error}", status=self._process.returncode)
-                self._start()
-                return {}
+                self._number += 1
+                self._control.send(json.dumps([self._number, self._wanted]).encode())
+                found = self._answer(now + ANSWER)
+                self._answered = time.monotonic()
+                return found
+            except socket.timeout:  # noqa: UP041 - in Python 3.9 it is no TimeoutError
+                waited = now - max(self._answered, self._begun)
+                if waited < (STUCK if self._answered > self._begun else START):
+                    return {}
+                self._again("does not answer")
+            except (OSError, ValueError, TypeError, AttributeError) as error:
+                self._again(f"ended: {error}")
+            return {}
 
     def close(self) -> None:
         """End the process."""
         self._control.close()
-        self._process.kill()
-        self._process.wait()
+        if self._process:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it waits for a device
+                self._process.wait(1)
+
+    def _answer(self, end: float) -> Status:
+        """The answer to the last question; those to earlier ones came too late."""
+        while True:
+            self._control.settimeout(max(end - time.monotonic(), 0.001))
+            number, answer = json.loads(self._control.recv(1 << 16))
+            if number == self._number:
+                return {str(gateway): dict(side) for gateway, side in answer.items()}
 
     def _want(self, gateway: str, *words: str) -> None:
         if self._wanted.get(gateway, ()) != words:
@@ -86,10 +113,20 @@ class SyncProcess:
                 self._wanted[gateway] = words
             self.status()
 
+    def _again(self, why: str) -> None:
+        if time.monotonic() >= self._begun + PAUSE:
+            self.close()
+            self._log("sync", result=why, status=self._process.returncode if self._process else None)
+            self._start()
+
     def _start(self) -> None:
+        self._begun = time.monotonic()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.settimeout(10)  # it gives way to forwarding, and may have 50,000 flows to read first
-        with theirs:
-            command = [sys.executable, "-m", f"{__package__}.flowsync"]
+        command = [sys.executable, "-m", f"{__package__}.flowsync"]
+        with (
+            theirs,
+            contextlib.suppress(OSError),
+        ):  # no memory, no process: then there will be no answer either
+            self._process = None
             self._process = subprocess.Popen(command, stdin=theirs.fileno())
-        self._control.send(json.dumps(self._hello).encode())
+            self._control.send(json.dumps(self._hello).encode())

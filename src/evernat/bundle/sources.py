@@ -40,7 +40,7 @@ ONLY = {
             "machine/view.py",
         ),
         *("node/__init__.py", "node/merge.py"),
-        *("flows.py", "flowsync.py", "sync.py", "syncwire.py"),
+        *("flows.py", "flowsync.py", "sides.py", "sync.py", "syncline.py", "syncwire.py"),
         *(
             "effects/address.py",
             "effects/conntrack.py",
