@@ -19,6 +19,7 @@ from evernat.agent.cluster_model import Gateway, Rules
 from evernat.agent.common import Forward
 from evernat.agent.effects.nft import Nft
 from evernat.agent.kernel import limits
+from evernat.agent.kernel.foreign import dropping
 from evernat.lab.checks import until
 from tests.agent import handshakes
 from tests.agent.packets import CLIENT, LINK, NODE, OTHER, OUTSIDE, Net
@@ -211,6 +212,12 @@ def test_one_floods_fragments(net: Net, place: str, source: str) -> None:
     fragments(net, place, source, 1000)
     assert large(net, "other", 3) == 3
     assert counter(net, "fragments") > 800
+
+
+def test_limits_are_nothing_foreign(net: Net) -> None:
+    """Whoever looks for chains of others that stop what is forwarded does not find ours."""
+    limit(net)
+    assert dropping(net.run("node", "nft -j -t list ruleset")) == []
 
 
 def test_the_sample_is_small_and_the_limit_kept() -> None:

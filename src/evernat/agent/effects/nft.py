@@ -83,7 +83,7 @@ class Nft:
         legacy = ""
         with contextlib.suppress(OSError), open("/proc/net/ip_tables_names") as file:
             legacy = file.read()
-        return dropping(run("nft", "-j", "list", "ruleset", check=False), legacy)
+        return dropping(run("nft", "-j", "-t", "list", "ruleset", check=False), legacy)
 
     def load(self, table: Callable[[bool], str]) -> None:
         """The whole table in one transaction, without a flowtable when it fails with one.
