@@ -12,7 +12,7 @@ locals {
     {
       Sid       = "Look"
       Effect    = "Allow"
-      Action    = ["ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces"]
+      Action    = ["ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroupRules"]
       Resource  = "*"
       Condition = local.in_region
     },
@@ -51,7 +51,7 @@ locals {
       {
         Sid       = "Look"
         Effect    = "Allow"
-        Action    = [for what in ["Addresses", "Instances", "NetworkInterfaces", "RouteTables"] : "ec2:Describe${what}"]
+        Action    = [for what in ["Addresses", "Instances", "NetworkInterfaces", "RouteTables", "SecurityGroupRules"] : "ec2:Describe${what}"]
         Resource  = "*"
         Condition = local.in_region
       },

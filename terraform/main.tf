@@ -52,6 +52,21 @@ locals {
     }
   }]
 
+  # What the nodes' own firewall is told.
+  firewall = {
+    idle_timeout       = var.idle_timeout
+    client_connections = var.client_connections == null ? 0 : var.client_connections
+    allow_transit      = var.allow_transit
+    node_ingress = [for o in var.node_ingress : [
+      o.protocol,
+      o.port == null ? -1 : tonumber(split("-", o.port)[0]),
+      o.port == null ? -1 : tonumber(reverse(split("-", o.port))[0]),
+      o.sources,
+    ]]
+    ssh       = var.key_name != ""
+    fast_path = var.fast_path
+  }
+
   # By home slot. `index`: which of a node's private addresses the gateway has there; a guest takes the next one.
   gateways = { for i, home in local.ring ? local.slots : slice(local.slots, 0, 1) : home => {
     position = i

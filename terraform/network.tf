@@ -117,7 +117,10 @@ resource "aws_security_group_rule" "egress" {
 
 # Where gateways change nodes everything may come in: only the untracked form surely lets a connection arrive in
 # mid-stream at another interface. The nodes' own firewall keeps strangers out.
+#
+# The description of all rules in: the nodes let in what other rules on this group let in, and these are not such.
 resource "aws_security_group_rule" "ingress_any" {
+  description       = "evernat"
   security_group_id = aws_security_group.this.id
   type              = "ingress"
   cidr_blocks       = local.by_address ? ["0.0.0.0/0"] : var.private_subnets_cidr_blocks
@@ -129,7 +132,7 @@ resource "aws_security_group_rule" "ingress_any" {
 resource "aws_security_group_rule" "members" {
   for_each = toset(local.by_address ? ["tcp", "udp"] : [])
 
-  description       = "nodes of the stack: heartbeats and flow sync"
+  description       = "evernat"
   security_group_id = aws_security_group.this.id
   type              = "ingress"
   self              = true
@@ -141,13 +144,25 @@ resource "aws_security_group_rule" "members" {
 resource "aws_security_group_rule" "forward" {
   for_each = local.forward_rules
 
-  description       = "port forward"
+  description       = "evernat"
   security_group_id = aws_security_group.this.id
   type              = "ingress"
   cidr_blocks       = each.value.sources
   from_port         = each.value.ports[0]
   to_port           = each.value.ports[1]
   protocol          = each.value.protocol
+}
+
+resource "aws_security_group_rule" "node_ingress" {
+  for_each = local.by_address ? {} : { for o in var.node_ingress : "${o.protocol}-${o.port == null ? "any" : o.port}" => o... }
+
+  description       = "evernat"
+  security_group_id = aws_security_group.this.id
+  type              = "ingress"
+  cidr_blocks       = distinct(flatten(each.value[*].sources))
+  from_port         = each.value[0].port == null ? -1 : tonumber(split("-", each.value[0].port)[0])
+  to_port           = each.value[0].port == null ? -1 : tonumber(reverse(split("-", each.value[0].port))[0])
+  protocol          = each.value[0].protocol
 }
 
 # single: the gateway itself; the node that has it is the gateway. pair and ring: where routes lead until a node takes

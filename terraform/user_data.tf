@@ -60,6 +60,7 @@ locals {
     probe         = null
     version       = local.manifest.version
     code          = local.code_names[kind]
+    firewall      = local.firewall
     }) : jsonencode({
     stack     = ids.stack
     interface = ids.interface
@@ -72,6 +73,7 @@ locals {
     probe     = null
     version   = local.manifest.version
     code      = local.code_names[kind]
+    firewall  = local.firewall
   }) } }
 
   # JSON holds these as they are. YAML 1.1 takes one for the end of a line, and refuses the others: they are escaped, by

@@ -329,6 +329,84 @@ variable "port_forwards" {
   }
 }
 
+variable "node_ingress" {
+  description = "What may reach the nodes themselves. `protocol`: tcp, udp or icmp. `port`: one, or a range such as \"8000-8010\"; none for icmp. Rules of your own on `sg_id` are heeded as well."
+  type = list(object({
+    protocol = optional(string, "tcp")
+    port     = optional(string)
+    sources  = list(string)
+  }))
+  default  = []
+  nullable = false
+
+  validation {
+    condition     = alltrue([for o in var.node_ingress : contains(["tcp", "udp", "icmp"], o.protocol) && (o.port == null) == (o.protocol == "icmp")])
+    error_message = "node_ingress: protocol is tcp or udp with a port, or icmp without one."
+  }
+
+  validation {
+    condition = alltrue([for o in var.node_ingress : o.port == null ? true : try(
+      can(regex("^[0-9]+(-[0-9]+)?$", o.port))
+      && tonumber(split("-", o.port)[0]) >= 1
+      && tonumber(split("-", o.port)[0]) <= tonumber(reverse(split("-", o.port))[0])
+      && tonumber(reverse(split("-", o.port))[0]) <= 65535,
+    false)])
+    error_message = "node_ingress: port is one from 1 to 65535, or a range such as \"8000-8010\" with the lower one first."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for o in var.node_ingress : [length(o.sources) > 0, [for s in o.sources : try(cidrsubnet(s, 0, 0) == s && can(cidrnetmask(s)), false)]]]))
+    error_message = "node_ingress: sources are IPv4 networks in prefix form without host bits, one at least."
+  }
+}
+
+variable "allow_transit" {
+  description = "Networks inside the VPC, or link-local ones, that clients may reach through the gateway. The node drops what is not meant for the internet."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for block in var.allow_transit : try(cidrsubnet(block, 0, 0) == block && can(cidrnetmask(block)), false)])
+    error_message = "allow_transit: write each as an IPv4 network in prefix form without host bits, such as 10.0.0.0/16."
+  }
+}
+
+variable "idle_timeout" {
+  description = "Seconds a TCP connection may be silent. What its client sends later gets a reset."
+  type        = number
+  default     = 3600
+  nullable    = false
+
+  validation {
+    condition     = var.idle_timeout >= 1 && var.idle_timeout <= 432000 && floor(var.idle_timeout) == var.idle_timeout
+    error_message = "idle_timeout: a whole number of seconds from 1 to 432000."
+  }
+}
+
+variable "client_connections" {
+  description = "Connections that one client may have at a time. null: a quarter of what the node's memory has room for."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.client_connections == null ? true : var.client_connections >= 1 && floor(var.client_connections) == var.client_connections
+    error_message = "client_connections: a whole number from 1, or null."
+  }
+}
+
+variable "fast_path" {
+  description = "on: established connections bypass the node's rules, in the kernel's flowtable. Less work, hardly tried."
+  type        = string
+  default     = "off"
+  nullable    = false
+
+  validation {
+    condition     = contains(["on", "off"], var.fast_path)
+    error_message = "fast_path: choose on or off."
+  }
+}
+
 variable "private_subnet_slots" {
   description = "In a ring, the gateway (a, b, ... in the order of `public_subnets`) of each of `private_subnets_cidr_blocks`. Empty: in turn, as terraform-aws-modules/vpc places subnets."
   type        = list(string)

@@ -199,6 +199,9 @@ class Stub:
             f"<sourceDestCheck>{str(e.source_dest_check).lower()}</sourceDestCheck></item></networkInterfaceSet>"
         )
 
+    def _DescribeSecurityGroupRules(self, call: dict[str, str]) -> str:
+        return "<securityGroupRuleSet/>"
+
     def _DescribeInstances(self, call: dict[str, str]) -> str:
         wanted: dict[str, set[str]] = {}
         for key, name in call.items():

@@ -11,7 +11,9 @@ from evernat.agent.effects.nft import AGAIN, Nft
 
 PROGRAM = """#!/bin/sh
 text=$(cat)
+[ "$1" = list ] && exec grep -s "chain ip evernat-limits $6" {home}/loaded
 case "$text" in
+*counting*) [ -e {home}/counts ] || { echo 'Error: No such file or directory' >&2; exit 1; } ;;
 *flowtable*) [ -e {home}/plugged ] || { echo 'Error: No such file or directory' >&2; exit 1; } ;;
 *wrong*) echo 'Error: syntax error' >&2; exit 1 ;;
 esac
@@ -31,8 +33,11 @@ class Kernel:
     def plug(self, plugged: bool) -> None:
         (self.home / "plugged").touch() if plugged else (self.home / "plugged").unlink(missing_ok=True)
 
+    def all(self) -> list[str]:
+        return (self.home / "loaded").read_text().splitlines()
+
     def loaded(self) -> str:
-        return (self.home / "loaded").read_text().splitlines()[-1]
+        return self.all()[-1]
 
 
 @pytest.fixture
@@ -76,3 +81,18 @@ def test_a_wrong_table_is_told(kernel: Kernel) -> None:
         nft.load(lambda fast: "wrong")
     nft.load(text)
     assert kernel.loaded() == "flowtable"
+
+
+def bounds(count: bool) -> str:
+    return "counting\n" if count else "lesser\n"
+
+
+def test_a_kernel_that_cannot_count_has_the_other_limits(kernel: Kernel) -> None:
+    """Without counting the lesser table is loaded and that is told; with it the whole one, once."""
+    nft = Nft(clock=lambda: kernel.now)
+    assert nft.bound(bounds).startswith("no limit of connections: ")
+    assert nft.bound(bounds).startswith("no limit of connections: ")
+    assert [line for line in kernel.all() if "chain" not in line] == ["lesser"]
+    (kernel.home / "counts").touch()
+    assert nft.bound(bounds) == nft.bound(bounds) == ""
+    assert [line for line in kernel.all() if "chain" not in line] == ["lesser", "counting"]

@@ -186,7 +186,8 @@ def test_not_from_the_living(lab: Lab) -> None:
     lab.cloud.change(GATEWAY, attachment=Attachment(OTHER, 1))
     lab.start()
     lab.until(lambda: lab.status().get("role") == "waiting" and len(lab.cloud.made("DescribeInstances")) > 3)
-    assert {call["Action"] for call in lab.cloud.calls} == {"DescribeNetworkInterfaces", "DescribeInstances"}
+    reading = {"DescribeNetworkInterfaces", "DescribeInstances", "DescribeSecurityGroupRules"}
+    assert {call["Action"] for call in lab.cloud.calls} == reading
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])

@@ -105,7 +105,7 @@ def test_reading_is_bound_to_the_region() -> None:
 def test_nothing_else() -> None:
     """No wildcard in any action, no tags, no other services; without tables nothing about routes."""
     actions = [action for statement in POLICY["Statement"] for action in statement["Action"]]
-    assert len(actions) == len(set(actions)) == 13
+    assert len(actions) == len(set(actions)) == 14
     assert not [a for a in actions if "*" in a or "Tag" in a]
     bare = cluster_policy(
         "aws-cn",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evernat.agent.effects import address, api, ec2, replacement, store
+from evernat.agent.effects import address, api, ec2, openings, replacement, store
 from evernat.bundle import agent_policy, cluster_policy
 
 POLICY = agent_policy("aws", "us-west-2", "123456789012", "main", "evernat-main", "eni-1")
@@ -49,7 +49,10 @@ VERBS = (
 
 @pytest.mark.parametrize(
     ("modules", "policy"),
-    [([api, store, ec2, replacement], POLICY), ([api, store, address, replacement], CLUSTER)],
+    [
+        ([api, store, ec2, replacement, openings], POLICY),
+        ([api, store, address, replacement, openings], CLUSTER),
+    ],
     ids=["eni", "address"],
 )
 def test_what_is_called_is_allowed_and_nothing_else(

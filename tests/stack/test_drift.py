@@ -12,8 +12,11 @@ from tests.stack.world import World
 
 def drift_security_group(world: World, ec2: Any) -> None:
     (group,) = world.made()["security groups"]
-    anybody = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
-    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=anybody)
+    clients = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "172.18.64.0/20"}]}]
+    ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=clients)
+    strangers = {"CidrIp": "0.0.0.0/0", "Description": "evernat"}  # taken for ours
+    permission = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [strangers]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     ec2.revoke_security_group_egress(GroupId=group, IpPermissions=everything)
 

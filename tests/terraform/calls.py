@@ -41,10 +41,11 @@ def rule(v: Values) -> dict[str, Any]:
     """A rule as the API takes it."""
     protocol = "-1" if v["protocol"] == "all" else v["protocol"]
     ports = {} if protocol == "-1" else {"FromPort": v["from_port"], "ToPort": v["to_port"]}
+    words = {"Description": v["description"]} if v["description"] else {}
     sources = _set(
         {
-            "IpRanges": [{"CidrIp": block} for block in v["cidr_blocks"] or []],
-            "UserIdGroupPairs": [{"GroupId": v["security_group_id"]}] if v["self"] else [],
+            "IpRanges": [{"CidrIp": block, **words} for block in v["cidr_blocks"] or []],
+            "UserIdGroupPairs": [{"GroupId": v["security_group_id"], **words}] if v["self"] else [],
         }
     )
     return {

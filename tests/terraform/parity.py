@@ -88,8 +88,8 @@ def _rules(params: dict[str, Any]) -> list[str]:
         f"{p['IpProtocol']} {p.get('FromPort', '')}-{p.get('ToPort', '')} {source}"
         for p in params["IpPermissions"]
         for source in (
-            *(r["CidrIp"] for r in p.get("IpRanges", [])),
-            *("self" for _ in p.get("UserIdGroupPairs", [])),
+            *(f"{r['CidrIp']} {r.get('Description', '')}".strip() for r in p.get("IpRanges", [])),
+            *(f"self {r.get('Description', '')}" for r in p.get("UserIdGroupPairs", [])),
         )
     )
 

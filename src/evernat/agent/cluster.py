@@ -24,7 +24,7 @@ from .beat import Wire
 from .cluster_model import OWN, Action, Beat, Config, Gate, Leave, Probe, Record, Route, Rules, Seen
 from .common import Host
 from .daemon import log, notify, survive
-from .effects import EffectError, kernel, uplink
+from .effects import EffectError, kernel, openings, uplink
 from .effects.address import Cloud
 from .effects.egress import OWN_WAY, Client
 from .effects.guard import Guard
@@ -33,6 +33,7 @@ from .effects.listen import Listener
 from .effects.nft import Nft
 from .effects.peer import Peers, urgent
 from .effects.replacement import replace
+from .kernel import firewall, limits
 from .kernel.primary import Uplink
 from .machine import fitness, hops, packets, view
 from .node.merge import STOP, merge
@@ -45,7 +46,11 @@ AGAIN = 0.5  # seconds until a failed action may be tried again
 AT_ONCE = 6  # looks at one fact under way,
 HANGS = 1.0  # not counting those that began so long ago: their connection died as an address moved
 MOST = 40  # but these too
-ALWAYS = {"sync": 0.2, "report": 2.0}  # seconds between two rounds of what no decision waits for
+ALWAYS = {  # seconds between two rounds of what no decision waits for
+    "sync": 0.2,
+    "report": 2.0,
+    "openings": contract.OPENINGS_EVERY,
+}
 CHECK = 2.0  # seconds a place of the internet has to answer: time for one SYN to be repeated
 LANDING = 1.0  # the same while an address moves: then a fresh connection is worth more than a repeated packet
 QUIET = (
@@ -72,7 +77,9 @@ class Agent:
         self.newest: dict[str, float] = {}  # when the newest observation of a fact began
         self.beat = elect.speak(self.state, self.seen, now)  # the last one sent
         self.wire = Wire(key, config.stack, host.instance, os.urandom(8).hex())
-        self.peers, self.nft = Peers(config.port), Nft()
+        self.peers, self.nft = Peers(config.port), Nft(config.firewall.fast_path == "on")
+        self.clients = [block for g in config.mine() for block in g.clients]
+        self.site, self.openings = openings.found(metadata, host.subnet, self.clients)
         self.sentry = Guard()
         self.listener = Listener()
         self.client = Client(
@@ -283,6 +290,14 @@ class Agent:
             found = [wrong] if wrong else [*self.nft.faults(), *uplink.faults(self.uplink)]
         return {"faults": tuple(found)}
 
+    def _look_openings(self, cloud: Cloud) -> Found:
+        """Observes nothing that decisions wait for; keeps the firewall open for what users let in."""
+        if self.openings.look(cloud):
+            with self.machine:
+                if self.seen.loaded:
+                    self.nft.change(firewall.reopened(self.openings.current))
+        return {}
+
     def _look_check(self, cloud: Cloud) -> Found:
         checked, self.vpc = cloud.checked(self.seen.interface)
         return {"checked": checked}
@@ -375,15 +390,18 @@ class Agent:
                 raise EffectError(tools)
             self.sentry.protect(filter(None, addresses.values()))
             port, gateways = self.config.port, self.config.mine()
-            first = self.seen.addresses[0]
-            self.nft.load(lambda fast: rules.table(gateways, addresses, wanted, port, self.link, fast, first))
+            first, settings = self.seen.addresses[0], self.config.firewall
+            place = first, self.site, settings, self.openings.current
+            self.nft.load(
+                lambda fast: rules.table(gateways, addresses, wanted, port, self.link, fast, *place)
+            )
             self.peers.renew()  # the new table has a fresh switch
             self.put({"loaded": wanted})  # before another one may load
             if self.seen.faults:
-                refused = uplink.prepare(self.uplink)
-                self.notes = [
-                    n for n in [*self.notes[:1], self.nft.note, *(f"not set: {r}" for r in refused)] if n
-                ]
+                refused = uplink.prepare(self.uplink, settings.idle_timeout)
+                unlimited = self.nft.bound(limits.of(self.clients, len(gateways), settings, kernel.room()))
+                missing = [self.nft.note, unlimited, *(f"not set: {r}" for r in refused)]
+                self.notes = [*self.notes[:1], *filter(None, missing)]
         return self._look_faults(cloud)
 
     def _do_uncheck(self, cloud: Cloud) -> Found:
@@ -438,6 +456,6 @@ class Agent:
             **cluster_report.report(self.state, self.seen, self.copies, now, time.time()),
             "refused": self.wire.counts,
             "unknown": self.unknown,
-            "notes": self.notes,
+            "notes": [*self.notes, *self.openings.notes],
             "caught": self.caught,
         }

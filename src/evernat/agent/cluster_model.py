@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Optional, Union
 
 from .common import Forward, Targets
+from .kernel.firewall import DEFAULT, Firewall
 from .values import Egress
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -65,6 +66,7 @@ class Config(NamedTuple):
     places: tuple[
         str, ...
     ] = ()  # of the internet, `address:port`, that the egress check asks; none: the usual ones
+    firewall: Firewall = DEFAULT
 
     @classmethod
     def parse(cls, text: str) -> Config:
@@ -74,6 +76,7 @@ class Config(NamedTuple):
             g["forwards"] = tuple(Forward(**{**f, "ports": tuple(f["ports"])}) for f in g["forwards"])
             g["places"] = g.pop("index")
         raw["gateways"] = tuple(Gateway(**g) for g in raw["gateways"])
+        raw["firewall"] = Firewall.parse(raw.get("firewall", {}))
         return cls(**raw)
 
     def mine(self) -> list[Gateway]:

@@ -17,6 +17,12 @@ PLACES = ("1.1.1.1:443", "8.8.8.8:443")
 RENEW = "127.82.0.1"
 """A datagram to this address renews the kernel's dead man's switch (`rules`)."""
 
+MARK = "evernat"
+"""Description of the stack's own security group rules. Rules without it are the user's."""
+
+OPENINGS_EVERY = 30.0
+"""Seconds between two looks at what users let in by rules of their own."""
+
 CHECK_EVERY = 5.0
 """Seconds between two egress checks, of a holder and of a standby."""
 

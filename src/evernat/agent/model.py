@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Union
 
 from .common import Forward, Proof, Targets
+from .kernel.firewall import DEFAULT, Firewall
 
 
 class Role(Enum):
@@ -38,12 +39,14 @@ class Config(NamedTuple):
     probe: str | None
     version: str
     code: tuple[str, ...]
+    firewall: Firewall = DEFAULT
 
     @classmethod
     def parse(cls, text: str) -> Config:
         """Read the file's text; a missing or unknown key is a TypeError that names it."""
         raw = json.loads(text)
         forwards = (Forward(**{**f, "ports": tuple(f["ports"])}) for f in raw.pop("forwards"))
+        raw["firewall"] = Firewall.parse(raw.get("firewall", {}))
         return cls(forwards=tuple(forwards), **raw)
 
 

@@ -60,12 +60,16 @@ table ip evernat {
     %(transit)s
     %(opened)s
   }
+  chain opened {
+    %(openings)s
+  }
   chain input {
     type filter hook input priority filter; policy drop;
     iifname "lo" accept
     %(replies)s
     %(beats)s
     %(admitted)s
+    jump opened
   }
 }
 """
@@ -108,7 +112,8 @@ def table(
         "check": [check.ACCEPT],
         "transit": firewall.transit(clients, site, settings),
         "beats": _beats(gateways, rules, port),
-        "admitted": firewall.admitted(clients, site, settings, openings),
+        "admitted": firewall.admitted(clients, site, settings),
+        "openings": [firewall.opened(each) for each in openings],
         "snat": [check.translated(contract.OWN, primary)],
         **{name: [] for name in ("unheard", "dnat", "opened", "closed")},
     }

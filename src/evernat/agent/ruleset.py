@@ -64,11 +64,15 @@ table ip evernat {
     %(silent)s meta mark set %(mark)s reject with tcp reset
     oifname "%(link)s" ct state new accept
   }
+  chain opened {
+    %(openings)s
+  }
   chain input {
     type filter hook input priority filter; policy drop;
     iifname "lo" accept
     %(replies)s
     %(admitted)s
+    jump opened
   }
 }
 """
@@ -99,7 +103,8 @@ def table(
         "check": [check.translated(*each) for each in checks],
         "check_accept": [check.ACCEPT],
         "transit": firewall.transit(clients, site, settings),
-        "admitted": firewall.admitted(clients, site, settings, openings),
+        "admitted": firewall.admitted(clients, site, settings),
+        "openings": [firewall.opened(each) for each in openings],
     }
     lines = {name: "\n    ".join(each) for name, each in texts.items()}
     lines["silent"] = firewall.SILENT

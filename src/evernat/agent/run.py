@@ -8,12 +8,14 @@ from typing import Any, NoReturn
 
 from . import decide, report, ruleset, status
 from .common import Host, Proof
+from .contract import OPENINGS_EVERY
 from .daemon import log, notify
-from .effects import EffectError, kernel, link
+from .effects import EffectError, kernel, link, openings
 from .effects.ec2 import Cloud
 from .effects.imds import Metadata
 from .effects.nft import Nft
 from .effects.probe import seen_from
+from .kernel import firewall, limits
 from .model import (
     UNSEEN,
     Action,
@@ -41,7 +43,10 @@ class Agent:
         self.times: dict[str, float] = {}
         self.said: dict[str, object] = {}
         self.notes: list[str] = []
-        self.host, self.cloud, self.nft = host, cloud, Nft()
+        self.host, self.cloud, self.nft = host, cloud, Nft(config.firewall.fast_path == "on")
+        self.site, self.openings = openings.found(Metadata(), host.subnet, config.clients)
+        self.opened = float("-inf")  # when it was looked at what users let in
+        self.loaded = False  # the table, by this process
         self.elements: Elements = frozenset()  # loaded in the maps
         self.looks = {
             "tools": self.nft.tools,
@@ -73,7 +78,9 @@ class Agent:
             self.times.pop("proof", None)
         for action in actions:
             self._act(action)
-        status.write(report.report(self.state, self.seen, self.notes, now, time.time()))
+        self._open(now)
+        notes = [*self.notes, *self.openings.notes]
+        status.write(report.report(self.state, self.seen, notes, now, time.time()))
         if actions or changed:
             return 0.0
         due = min(self.times[fact] + period for fact, period in decide.LOOKS[self.state.role].items())
@@ -103,6 +110,17 @@ class Agent:
             log("action", **said)
         self.said = said
 
+    def _open(self, now: float) -> None:
+        """Keep the firewall open for what users let in by rules of their own."""
+        if now - self.opened < OPENINGS_EVERY:
+            return
+        self.opened = now
+        try:
+            if self.openings.look(self.cloud) and self.loaded:
+                self.nft.change(firewall.reopened(self.openings.current))
+        except EffectError as error:
+            log("unknown", fact="openings", reason=str(error))
+
     def _faults(self) -> tuple[str, ...] | Unknown:
         gateway = decide.gateway(self.state, self.seen)
         return (*self.nft.faults(), *link.faults(gateway)) if gateway else UNSEEN
@@ -120,12 +138,14 @@ class Agent:
         return self.cloud.addresses(known.vpc, sorted(wanted)) if wanted and known else {}
 
     def _prepare(self, gateway: Gateway, elements: Elements) -> None:
-        clients = self.state.config.clients
-        self.nft.load(lambda fast: ruleset.table(gateway, clients, elements, fast))
-        self.elements = elements
-        self.notes = [f"not set: {path}" for path in link.prepare(gateway)]
-        if self.nft.note:
-            self.notes.append(self.nft.note)
+        clients, settings = self.state.config.clients, self.state.config.firewall
+        place = self.site, settings, self.openings.current
+        self.nft.load(lambda fast: ruleset.table(gateway, clients, elements, fast, *place))
+        self.elements, self.loaded = elements, True
+        refused = link.prepare(gateway, settings.idle_timeout)
+        unlimited = self.nft.bound(limits.of(clients, 1, settings, kernel.room()))
+        missing = [self.nft.note, unlimited, *(f"not set: {path}" for path in refused)]
+        self.notes = [*filter(None, missing)]
 
     def _update(self, elements: Elements) -> None:
         self.nft.change(ruleset.update(self.elements, elements))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 from evernat.bundle.beside import parameters
 from evernat.bundle.text import encode
@@ -44,6 +44,8 @@ class NodeConfig:
     identity: Literal["eni"] = "eni"
     probe: str | None = None
     version: str = VERSION
+    firewall: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the agent's `Firewall` that are not as usual; see `Gateway.firewall`."""
 
     def json(self) -> str:
         """The file's text, the same for equal settings."""
@@ -82,6 +84,8 @@ class ClusterConfig:
     identity: Literal["address"] = "address"
     probe: str | None = None
     version: str = VERSION
+    firewall: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the agent's `Firewall` that are not as usual; see `Gateway.firewall`."""
 
     def json(self) -> str:
         """The file's text, the same for equal settings."""

@@ -48,9 +48,10 @@ def agent_policy(
     parameter = f"arn:{partition}:ssm:{region}:{account}:parameter"
     in_region, of_stack = {"aws:RequestedRegion": region}, {"aws:ResourceTag/evernat:stack": stack}
     interfaces = [f"{ec2}:network-interface/{interface_id}", f"{ec2}:instance/*"]
+    look = ["Instances", "NetworkInterfaces", "SecurityGroupRules"]
     statements = [
-        # The interface and who has it; the instances port forwards lead to.
-        _statement("Look", ["ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces"], "*", in_region),
+        # The interface and who has it; the instances port forwards lead to; what users let in.
+        _statement("Look", [f"ec2:Describe{what}" for what in look], "*", in_region),
         # Both calls are checked against the interface and the instance.
         _statement(
             "MoveInterface",
@@ -100,7 +101,7 @@ def cluster_policy(
     of_stack = {"aws:ResourceTag/evernat:stack": stack}
     members = [f"{ec2}:network-interface/*", f"{ec2}:instance/*"]
     replacement = report(stack, "replacement")
-    look = ["Addresses", "Instances", "NetworkInterfaces", "RouteTables"]
+    look = ["Addresses", "Instances", "NetworkInterfaces", "RouteTables", "SecurityGroupRules"]
     statements = [
         _statement("Look", [f"ec2:Describe{what}" for what in look], "*", {"aws:RequestedRegion": region}),
         _statement(

@@ -9,6 +9,7 @@ from evernat.stack import names
 from evernat.stack.api import Api
 from evernat.stack.errors import ApiError
 from evernat.stack.found import (
+    RULE_FIELDS,
     Address,
     Found,
     Group,
@@ -129,14 +130,9 @@ def _rules(permissions: Iterable[dict[str, Any]]) -> Iterable[Rule]:
     for p in permissions:
         protocol = str(p["IpProtocol"])
         ports = (-1, -1) if protocol == "-1" else (int(p.get("FromPort", -1)), int(p.get("ToPort", -1)))
-        for r in p.get("IpRanges") or []:
-            yield Rule(protocol, *ports, r["CidrIp"])
-        for r in p.get("Ipv6Ranges") or []:
-            yield Rule(protocol, *ports, r["CidrIpv6"], "ipv6")
-        for r in p.get("PrefixListIds") or []:
-            yield Rule(protocol, *ports, r["PrefixListId"], "prefix-list")
-        for r in p.get("UserIdGroupPairs") or []:
-            yield Rule(protocol, *ports, r["GroupId"], "group")
+        for kind, (field, key) in RULE_FIELDS.items():
+            for r in p.get(field) or []:
+                yield Rule(protocol, *ports, r[key], kind, r.get("Description", ""))
 
 
 def discover_interfaces(api: Api, stack: str) -> list[Interface]:

@@ -17,13 +17,26 @@ Tags = Mapping[str, str]
 
 @dataclass(frozen=True, order=True)
 class Rule:
-    """One source of one permission. `kind` is cidr, ipv6, prefix-list or group; ports are -1 where there are none."""
+    """One source of one permission. `kind` is cidr, ipv6, prefix-list or group; ports are -1 where there are none.
+
+    To AWS rules are the same whatever their descriptions.
+    """
 
     protocol: str
     first: int
     last: int
     source: str
     kind: str = "cidr"
+    description: str = field(default="", compare=False)
+
+
+RULE_FIELDS = {
+    "cidr": ("IpRanges", "CidrIp"),
+    "ipv6": ("Ipv6Ranges", "CidrIpv6"),
+    "prefix-list": ("PrefixListIds", "PrefixListId"),
+    "group": ("UserIdGroupPairs", "GroupId"),
+}
+"""Kind of source -> where a permission of the EC2 API has it, and under which name."""
 
 
 @dataclass(frozen=True)

@@ -206,4 +206,5 @@ def node_settings(
         "port": names.PORT,
         "probe": None,
         "version": version,
+        "firewall": gateway.firewall(),
     }

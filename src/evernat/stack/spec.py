@@ -137,6 +137,30 @@ class PortForward(BaseModel):
         return self
 
 
+class NodeIngress(BaseModel):
+    """What may reach the nodes themselves, besides what clients and members need."""
+
+    model_config = STRICT
+
+    protocol: Literal["tcp", "udp", "icmp"] = "tcp"
+    """tcp, udp or icmp."""
+    port: Ports | None = None
+    """A port of the node, or a range such as "8000-8010"; none for icmp."""
+    sources: tuple[Cidr, ...] = Field(min_length=1)
+    """Who may connect."""
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """First and last port; for icmp every type and code."""
+        return port_range(self.port) if self.port else (-1, -1)
+
+    @model_validator(mode="after")
+    def _port_fits(self) -> NodeIngress:
+        if (self.port is None) != (self.protocol == "icmp"):
+            raise ValueError("needs a port for tcp and udp, and takes none for icmp")
+        return self
+
+
 class Gateway(BaseModel):
     """One gateway for the private subnets of a VPC: a fixed public address on nodes that heal."""
 
@@ -190,6 +214,16 @@ class Gateway(BaseModel):
     """Size and encryption of the node's disk."""
     port_forward: tuple[PortForward, ...] = ()
     """Connections from outside that are passed on."""
+    node_ingress: tuple[NodeIngress, ...] = ()
+    """What may reach the nodes themselves. Rules of your own on the security group are heeded as well."""
+    allow_transit: tuple[Cidr, ...] = ()
+    """Networks inside the VPC, or link-local ones, that clients may reach through the gateway: else it drops that."""
+    idle_timeout: Annotated[int, Field(strict=True, ge=1, le=432_000)] = 3600
+    """Seconds a TCP connection may be silent. What its client sends later gets a reset."""
+    client_connections: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """Connections that one client may have at a time; left out: a quarter of what the node's memory has room for."""
+    fast_path: Literal["on", "off"] = "off"
+    """on: established connections bypass the node's rules, in the kernel's flowtable. Less work, hardly tried."""
 
     @field_validator("tags")
     @classmethod
@@ -338,6 +372,18 @@ class Gateway(BaseModel):
             "group": group,
             "hook": hook,
             "version": version,
+            "firewall": self.firewall(),
+        }
+
+    def firewall(self) -> dict[str, Any]:
+        """Fields of the agent's `Firewall`."""
+        return {
+            "idle_timeout": self.idle_timeout,
+            "client_connections": self.client_connections or 0,
+            "allow_transit": list(self.allow_transit),
+            "node_ingress": [[o.protocol, *o.range, list(o.sources)] for o in self.node_ingress],
+            "ssh": bool(self.key_name),
+            "fast_path": self.fast_path,
         }
 
 

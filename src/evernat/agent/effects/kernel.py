@@ -45,6 +45,12 @@ def prepare(link: str, idle: int = 3600) -> list[str]:
     return refused
 
 
+def room() -> tuple[int, int]:
+    """How many entries the connection table takes, and how many bytes fragments may."""
+    entries, fragments = _read("netfilter/nf_conntrack_max"), _read("ipv4/ipfrag_high_thresh")
+    return int(entries or 65_536), int(fragments or 4 << 20)
+
+
 def carries(link: str) -> bool:
     """Whether packets go out by the link: soon after both ends of a cable are up. OSError: there is no such link."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:

@@ -13,10 +13,13 @@ def faults(gateway: Gateway) -> list[str]:
     return routing.faults(_shown(gateway), gateway) + kernel.faults(gateway.link)
 
 
-def prepare(gateway: Gateway) -> list[str]:
-    """Put it right, forwarding last. Gives the conntrack settings that the kernel did not take."""
+def prepare(gateway: Gateway, idle: int = 3600) -> list[str]:
+    """Put it right, forwarding last. Gives the conntrack settings that the kernel did not take.
+
+    `idle`: seconds a TCP connection may be silent.
+    """
     run("ip", "-4", "-batch", "-", text=routing.commands(_shown(gateway), gateway))
-    return kernel.prepare(gateway.link)
+    return kernel.prepare(gateway.link, idle)
 
 
 def _shown(gateway: Gateway) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import subprocess
@@ -34,6 +35,7 @@ class Nft:
         self.note = ""  # why there is no flowtable
         self._fast = fast
         self._failed = float("-inf")  # when the last load with a flowtable did
+        self._mark = ""  # a chain whose name tells which limits are loaded
         self._listing: Optional[str] = ""  # None: as the kernel lists it next
         self._installer: subprocess.Popen[bytes] | None = None
 
@@ -52,14 +54,36 @@ class Nft:
         found = TIMED.sub("", run("nft", "-s", "list", "table", "ip", "evernat", check=False))
         if self._listing is None:
             self._listing = found
-        return [] if self._listing and found == self._listing else ["no nftables table"]
+        wrong = [] if self._listing and found == self._listing else ["no nftables table"]
+        return wrong if not self._mark or self._marked(self._mark) else [*wrong, "no limits"]
+
+    def bound(self, table: Callable[[bool], str]) -> str:
+        """The table of limits, unless it is there: loading it anew forgets who has how many connections.
+
+        A kernel that cannot count connections gets a lesser one. Gives what is missing.
+        """
+        missing = ""
+        for count in (True, False):
+            text = table(count)
+            mark = "v" + hashlib.sha256(text.encode()).hexdigest()[:16]
+            try:
+                if not self._marked(mark):
+                    run("nft", "-f", "-", text=f"{text}add chain ip evernat-limits {mark}\n")
+                self._mark = mark
+                break
+            except EffectError as error:
+                missing = f"no limit of connections: {str(error).splitlines()[0]}"
+        return missing
+
+    def _marked(self, mark: str) -> bool:
+        return mark in run("nft", "list", "chain", "ip", "evernat-limits", mark, check=False)
 
     def foreign(self) -> list[str]:
         """Other programs' chains that stop what is forwarded."""
         legacy = ""
         with contextlib.suppress(OSError), open("/proc/net/ip_tables_names") as file:
             legacy = file.read()
-        return dropping(run("nft", "-j", "list", "ruleset", check=False), legacy)
+        return dropping(run("nft", "-j", "-t", "list", "ruleset", check=False), legacy)
 
     def load(self, table: Callable[[bool], str]) -> None:
         """The whole table in one transaction, without a flowtable when it fails with one.

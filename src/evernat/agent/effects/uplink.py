@@ -13,12 +13,15 @@ def faults(uplink: Uplink) -> list[str]:
     return primary.faults(_shown(uplink), uplink) + kernel.faults(uplink.link)
 
 
-def prepare(uplink: Uplink) -> list[str]:
-    """Put it right, forwarding last. Gives the conntrack settings that the kernel did not take."""
+def prepare(uplink: Uplink, idle: int = 3600) -> list[str]:
+    """Put it right, forwarding last. Gives the conntrack settings that the kernel did not take.
+
+    `idle`: seconds a TCP connection may be silent.
+    """
     commands = primary.commands(_shown(uplink), uplink)
     if commands:
         run("ip", "-4", "-batch", "-", text=commands)
-    return kernel.prepare(uplink.link)
+    return kernel.prepare(uplink.link, idle)
 
 
 def _shown(uplink: Uplink) -> str:

@@ -76,13 +76,11 @@ def own(members: Iterable[str], port: int) -> list[str]:
     return [*beats, f"ip daddr {METADATA} tcp dport 80 notrack"]
 
 
-def admitted(
-    clients: Sequence[str], site: Site, firewall: Firewall, openings: Iterable[Opening]
-) -> list[str]:
-    """For the input hook, after replies: what reaches the node itself."""
+def admitted(clients: Sequence[str], site: Site, firewall: Firewall) -> list[str]:
+    """For the input hook, after replies: what reaches the node itself, besides what is in the chain `opened`."""
     # Untracked: never the first packet of a connection.
     lines = [f"ip saddr {METADATA} tcp sport 80 tcp flags & (syn | ack) != syn accept"]
-    lines += [_opened(each) for each in (*firewall.node_ingress, *openings)]
+    lines += [opened(each) for each in firewall.node_ingress]
     if firewall.ssh:
         lines.append(f"ip saddr {blocks(clients)} tcp dport 22 accept")
     lines.append(
@@ -129,7 +127,14 @@ def blocks(networks: Iterable[str]) -> str:
     return f"{{ {', '.join(map(str, collapse_addresses(map(IPv4Network, networks))))} }}"
 
 
-def _opened(rule: Opening) -> str:
+def reopened(openings: Iterable[Opening]) -> str:
+    """The transaction that has the chain `opened` let in these and nobody else."""
+    added = "".join(f"add rule ip evernat opened {opened(each)}\n" for each in openings)
+    return f"flush chain ip evernat opened\n{added}"
+
+
+def opened(rule: Opening) -> str:
+    """The line that lets in."""
     head = f"ip saddr {blocks(rule.sources)}"
     if rule.protocol == "-1":
         return f"{head} accept"

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-OURS = ("evernat", "evernat-guard")
+OURS = ("evernat", "evernat-guard", "evernat-limits")
 FAMILIES = ("ip", "inet")
 STOPS = ("drop", "reject")
 

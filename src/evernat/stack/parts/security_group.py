@@ -4,6 +4,12 @@ Where gateways change nodes everything may come in, too. A security group rememb
 rules allow everything both ways (EC2 user guide, untracked connections), and no document says what a group that
 remembers does to a flow that arrives mid-stream at another interface. The untracked form surely lets it through. What
 keeps strangers out is the node's own nftables: members, private networks, replies and declared port forwards.
+
+Our rules carry a description, MARK. All others are the user's: they are never revoked, and the node lets in what they
+let in (`agent.kernel.ingress`). A version before this one marked none, and revoked what it did not know. So a rule
+without a description that is one we want becomes ours; and while the first become ours, rules without a description
+that let all protocols of a network in are taken for our own of yesterday, and revoked. Others stay: they may be the
+user's. Nothing that goes out is revoked.
 """
 
 from __future__ import annotations
@@ -13,9 +19,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from evernat.agent.contract import MARK
 from evernat.stack import names
 from evernat.stack.context import Context, retag
-from evernat.stack.found import Found, Rule
+from evernat.stack.found import RULE_FIELDS, Found, Rule
 from evernat.stack.spec import Gateway
 from evernat.stack.steps import Call, Change, Step
 from evernat.stack.values import Ref
@@ -26,12 +33,6 @@ ALL = Rule("-1", -1, -1, "0.0.0.0/0")
 ALL_OUT = frozenset([ALL])
 MEMBERS = frozenset(Rule(p, names.PORT, names.PORT, SELF, "group") for p in ("tcp", "udp"))
 """Heartbeat and flow sync. Part of "everything", and there for the day somebody narrows that."""
-FIELDS = {
-    "cidr": ("IpRanges", "CidrIp"),
-    "ipv6": ("Ipv6Ranges", "CidrIpv6"),
-    "prefix-list": ("PrefixListIds", "PrefixListId"),
-    "group": ("UserIdGroupPairs", "GroupId"),
-}
 
 
 def ingress(gateway: Gateway) -> frozenset[Rule]:
@@ -40,30 +41,52 @@ def ingress(gateway: Gateway) -> frozenset[Rule]:
         return frozenset([ALL]) | MEMBERS
     inside = {Rule("-1", -1, -1, cidr) for cidr in gateway.private_subnets_cidr_blocks}
     forwarded = {Rule(f.protocol, *f.ports, source) for f in gateway.port_forward for source in f.sources}
-    return frozenset(inside | forwarded)
+    opened = {Rule(o.protocol, *o.range, source) for o in gateway.node_ingress for source in o.sources}
+    return frozenset(inside | forwarded | opened)
 
 
 def steps(context: Context) -> list[Step]:
-    """Create the group, or bring its rules and tags in line."""
+    """Create the group, or bring our rules and its tags in line."""
     wanted = ingress(context.gateway)
     group = context.security_group
     if group is None:
         return [_create(context, wanted)]
     have = frozenset(replace(r, source=SELF) if r.source == group.id else r for r in group.ingress)
-    changes = (*_changes("in", have, wanted), *_changes("out", group.egress, ALL_OUT))
+    adopted, revoked = _adopted(have, wanted), _revoked(have, wanted)
+    changes = (
+        *_changes("in", revoked, wanted - have),
+        *(Change("in", describe(rule), f"{describe(rule)} (as ours)") for rule in sorted(adopted)),
+        *_changes("out", frozenset(), ALL_OUT - group.egress),
+    )
     calls = tuple(
         _rules_call(operation, rules, done)
         for operation, rules, done in (
             # Open what is missing before closing what is too much: nothing wanted is ever shut.
             ("authorize_security_group_ingress", wanted - have, ("InvalidPermission.Duplicate",)),
-            ("revoke_security_group_ingress", have - wanted, ("InvalidPermission.NotFound",)),
+            ("update_security_group_rule_descriptions_ingress", adopted, ("InvalidPermission.NotFound",)),
+            ("revoke_security_group_ingress", revoked, ("InvalidPermission.NotFound",)),
             ("authorize_security_group_egress", ALL_OUT - group.egress, ("InvalidPermission.Duplicate",)),
-            ("revoke_security_group_egress", group.egress - ALL_OUT, ("InvalidPermission.NotFound",)),
         )
         if rules
     )
     rules = [Step("change", "security-group", f"{group.id} rules", calls, changes)] if calls else []
     return rules + retag("security-group", group.id, group.tags, context.tags("security-group"))
+
+
+def _adopted(have: frozenset[Rule], wanted: frozenset[Rule]) -> frozenset[Rule]:
+    """What we want, is there, and has no description."""
+    return frozenset(rule for rule in have if rule in wanted and not rule.description)
+
+
+def _revoked(have: frozenset[Rule], wanted: frozenset[Rule]) -> frozenset[Rule]:
+    """What is ours and no longer wanted."""
+    ours = {rule for rule in have if rule.description == MARK}
+    former = set() if ours or not _adopted(have, wanted) else {r for r in have if _of_a_former_version(r)}
+    return frozenset((ours | former) - wanted)
+
+
+def _of_a_former_version(rule: Rule) -> bool:
+    return rule.protocol == "-1" and rule.kind == "cidr" and not rule.description
 
 
 def removal(found: Found) -> list[Step]:
@@ -119,9 +142,9 @@ def _create(context: Context, wanted: frozenset[Rule]) -> Step:
     )
 
 
-def _changes(direction: str, have: frozenset[Rule], want: frozenset[Rule]) -> tuple[Change, ...]:
-    opened = [Change(direction, "", describe(rule)) for rule in sorted(want - have)]
-    closed = [Change(direction, describe(rule), "") for rule in sorted(have - want)]
+def _changes(direction: str, gone: frozenset[Rule], new: frozenset[Rule]) -> tuple[Change, ...]:
+    opened = [Change(direction, "", describe(rule)) for rule in sorted(new)]
+    closed = [Change(direction, describe(rule), "") for rule in sorted(gone)]
     return (*opened, *closed)
 
 
@@ -140,8 +163,8 @@ def _permissions(rules: Iterable[Rule]) -> list[dict[str, Any]]:
         if protocol != "-1":
             permission |= {"FromPort": first, "ToPort": last}
         for rule in members:
-            field, key = FIELDS[rule.kind]
+            field, key = RULE_FIELDS[rule.kind]
             source = Ref("security-group") if rule.source == SELF else rule.source
-            permission.setdefault(field, []).append({key: source})
+            permission.setdefault(field, []).append({key: source, "Description": MARK})
         permissions.append(permission)
     return permissions
