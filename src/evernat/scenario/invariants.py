@@ -100,7 +100,7 @@ class Watcher:
                 self._backoff(world, node, was, gate)
             self._twice(world, node, name, was.role)
             self._fails(world, node, name, gate)
-            if gate.passed:
+            if gate.passed or elect.proven(gate, node.seen):
                 self.proven.add((node.id, name))
             self._forwards(world, node, gate)
         for action in actions:
@@ -208,6 +208,8 @@ class Watcher:
         name, kernel = gate.config.name, node.kernel
         if gate.role not in (Role.HOLDING, Role.HANDING) or kernel is None or name in kernel.open:
             return
+        if world.now - node.jumped < NOTICED:
+            return
         if world.cloud.holder(name) == node.id and node.local - gate.since > NOTICED:
             raise BrokenError("6 cut off", f"{node.slot} is {gate.role.value} {name}, and does not forward")
 
@@ -243,7 +245,8 @@ class Watcher:
             gate, history = node.state.gates[name], world.cloud.owners[name]
             elsewhere = history.now is not None and history.now.instance != node.id
             young = world.now - max(history.times[-1], world.shaken) < NOTICED
-            blind = world.cloud.stale or world.slow or young
+            woken = world.now - node.watching < WATCH  # later it is a matter of partitions, see `_leaks`
+            blind = world.cloud.stale or world.slow or young or not woken
             if elsewhere and view.shared(node.state, gate) and not blind:
                 raise BrokenError("8 packets", f"{node.slot} lets out clients of {name} with another address")
 
