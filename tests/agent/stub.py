@@ -5,22 +5,26 @@ The fabric moves packets, the lab's metadata service answers, and `Stub` plays t
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
 from evernat.agent.beside import joined, unpack
-from evernat.bundle import NodeConfig, PortForward, parameters
+from evernat.bundle import NodeConfig, PortForward, folder, parameters
 from evernat.bundle.cloudconfig import PROGRAM
 from evernat.bundle.sources import agent_sources
-from evernat.lab.addresses import API_HOST, CHECKIP_HOST, METADATA
+from evernat.lab.addresses import API_HOST, CHECKIP_HOST, METADATA, PLACES
 from evernat.lab.fabric import Fabric
 from evernat.lab.metadata import Metadata
 from evernat.lab.world import (
@@ -138,6 +142,9 @@ class Stub:
     refuse: dict[str, list[str]] = field(default_factory=dict)
     hang_up: dict[str, list[str]] = field(default_factory=dict)  # action -> "before" or "after" its effect
     hook: str = "waiting"
+    parameters: dict[str, str] = field(default_factory=dict)
+    writes: list[tuple[str, str]] = field(default_factory=list)
+    unhealthy: list[str] = field(default_factory=list)
     checkip: str = ""  # what the address service answers, the caller's address if empty
 
     def change(self, interface: str = "", instance: str = "", **fields: Any) -> None:
@@ -158,6 +165,8 @@ class Stub:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Answer one request."""
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
+        if environ.get("HTTP_X_AMZ_TARGET"):
+            return self._store(environ["HTTP_X_AMZ_TARGET"], json.loads(body), start_response)
         call = dict(parse_qsl(body)) | {"authorization": environ.get("HTTP_AUTHORIZATION", "")}
         self.calls.append(call)
         action = call["Action"]
@@ -174,6 +183,19 @@ class Stub:
             raise ConnectionAbortedError
         text = f'<{action}Response xmlns="{XMLNS}">{xml}</{action}Response>'
         return _answer(start_response, "200 OK", text)
+
+    def _store(self, target: str, asked: dict[str, Any], start_response: Any) -> list[bytes]:
+        """The parameter store."""
+        if target.endswith("PutParameter"):
+            self.parameters[asked["Name"]] = asked["Value"]
+            self.writes.append((asked["Name"], asked["Value"]))
+            return _answer(start_response, "200 OK", "{}")
+        there = [name for name in asked["Names"] if name in self.parameters]
+        found = [{"Name": name, "Value": self.parameters[name]} for name in there]
+        missing = sorted({*asked["Names"]} - {*there})
+        return _answer(
+            start_response, "200 OK", json.dumps({"Parameters": found, "InvalidParameters": missing})
+        )
 
     def tell(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """The service that tells addresses."""
@@ -236,6 +258,10 @@ class Stub:
         self.change(call["AttachmentId"][len("eni-attach-") :], attachment=None)
         return "<return>true</return>"
 
+    def _SetInstanceHealth(self, call: dict[str, str]) -> str:
+        self.unhealthy.append(call["InstanceId"])
+        return ""
+
     def _CompleteLifecycleAction(self, call: dict[str, str]) -> str:
         if self.hook != "waiting":
             raise LookupError("ValidationError")
@@ -293,6 +319,14 @@ class _Server(ThreadingHTTPServer):
         """A client that went away is no news."""
 
 
+def listening(fabric: Fabric, address: str, port: int) -> socket.socket:
+    """Takes TCP connections on an address of the internet."""
+    listener = fabric.socket("internet")
+    listener.bind((address, port))
+    listener.listen(16)
+    return listener
+
+
 def serve(fabric: Fabric, place: str, address: str, app: Any) -> _Server:
     """An HTTP server on port 80 of an address in a place of the fabric."""
     listener = fabric.socket(place)
@@ -314,16 +348,31 @@ class Lab:
     python: str = "/usr/bin/python3"
     agent: subprocess.Popen[bytes] | None = None
 
-    def start(self, settings: NodeConfig | None = None, path: str = "", **env: str) -> None:
-        """Start the agent from the sources as they travel, those beside the user data fetched before."""
+    def start(
+        self,
+        settings: NodeConfig | None = None,
+        path: str = "",
+        constants: Mapping[str, str] = MappingProxyType({}),
+        **env: str,
+    ) -> None:
+        """Start the agent from the sources as they travel, those beside the user data fetched before.
+
+        `constants`: other values of some in contract.py or decide.py, for those who have no time.
+        """
         for name, text in agent_sources().items():
             file = self.home / "agent" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
         settings = settings or config()
         code = parameters(settings.stack, "eni")
-        unpack(str(self.home / "agent"), joined(list(code), code))
-        (self.home / "agent.json").write_text(settings.json())
+        text = joined(list(code), code)
+        for name, value in constants.items():
+            text, found = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
+            assert found == 1, name
+        unpack(str(self.home / "agent"), text)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        told = {**json.loads(settings.json()), "code": [f"{folder(settings.stack)}/{digest}/0"]}
+        (self.home / "agent.json").write_text(json.dumps(told))
         assert "-SEs -m agent" in PROGRAM
         self.agent = self.fabric.spawn(
             NODE,
@@ -385,6 +434,7 @@ def lab(home: Path) -> Iterator[Lab]:
         serve(fabric, "internet", CHECKIP_HOST, cloud.tell),
         serve(fabric, "router", METADATA, Metadata(lambda: cloud.world, lambda _: Keys())),
     ]
+    places = [listening(fabric, *place) for place in PLACES]
     made = Lab(fabric, cloud, home)
     try:
         yield made
@@ -393,4 +443,6 @@ def lab(home: Path) -> Iterator[Lab]:
         for server in servers:
             server.shutdown()
             server.server_close()
+        for place in places:
+            place.close()
         fabric.close()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from evernat.agent import decide
-from evernat.agent.common import Forward, Proof
+from evernat.agent.common import Forward
 from evernat.agent.model import (
     Attach,
     Complete,
@@ -18,12 +18,14 @@ from evernat.agent.model import (
     Gateway,
     Interface,
     Prepare,
+    Replace,
     Role,
     Seen,
     State,
     Unknown,
     Update,
 )
+from evernat.agent.values import Egress
 
 CONFIG = Config(
     "main", "eni", "eni-1", None, ("10.0.0.0/8",), (), "evernat-main", "evernat-ready", None, "1", ()
@@ -34,7 +36,7 @@ THEIRS = FREE._replace(holder="i-other", attachment="eni-attach-2")
 SEEN = Seen("i-me", "172.18.128.0/20", tools="", interface=FREE)
 GATEWAY = Gateway("ens6", "172.18.128.50", "172.18.128.0/20")
 PROVEN = SEEN._replace(
-    interface=MINE, link="ens6", faults=(), proof=Proof("203.0.113.7", 1e6), hook="answered"
+    interface=MINE, link="ens6", faults=(), proof=Egress(1e6, address="203.0.113.7"), hook="answered"
 )
 
 
@@ -60,7 +62,7 @@ def test_the_way_to_holding() -> None:
         (4, there),
         (5, ready),
         (6, ready),
-        (7, ready._replace(proof=Proof("203.0.113.7", 6))),
+        (7, ready._replace(proof=Egress(6, address="203.0.113.7"))),
     )
     assert list(way) == ["attaching", "attaching", "preparing", "preparing", "proving", "proving", "holding"]
 
@@ -149,14 +151,102 @@ def test_it_gives_up_after_the_limit_and_says_why() -> None:
     assert (state.role, state.started) == (Role.STARTING, decide.LIMIT + decide.PAUSE)
 
 
-def test_a_holder_never_gives_up_at_once() -> None:
-    """A holder of days whose kernel lost the rules prepares again; the limit counts from that moment."""
+def test_a_holder_never_gives_up() -> None:
+    """A holder of days whose kernel lost the rules prepares again, and again: only a launch can be given up."""
     broken = PROVEN._replace(faults=("no nftables table",))
     state, actions = decide.step(at(Role.HOLDING, interface=MINE), broken, 1e6)
     assert state.role is Role.PREPARING
     assert actions == [Prepare(GATEWAY, frozenset())]
-    state, _ = decide.step(state, broken, 1e6 + decide.LIMIT)
+    state, actions = decide.step(state, broken, 1e6 + decide.LIMIT)
+    assert (state.role, actions) == (Role.PREPARING, [Prepare(GATEWAY, frozenset())])
+    state, _ = decide.step(state, broken._replace(hook=""), 1e6 + decide.LIMIT)
     assert state.role is Role.FAILED
+
+
+def test_two_repairers_do_not_spin() -> None:
+    """While somebody else takes away what was put right, each repair waits twice as long; after a calm not any more."""
+    broken = PROVEN._replace(faults=("no nftables table",))
+    state, repairs = at(Role.HOLDING, interface=MINE), []
+    for now in (1e6 + step / 100 for step in range(6000)):
+        state, actions = decide.step(state, broken if int(now * 100) % 2 else PROVEN._replace(faults=()), now)
+        repairs += [now for action in actions if isinstance(action, Prepare)]
+    assert repairs[1] - repairs[0] < 0.5, "the second within the second that clients wait"
+    assert 5 < len(repairs) < 20
+    state, actions = decide.step(state, broken, 1e6 + 60 + decide.CALM)
+    assert isinstance(actions[0], Prepare)
+
+
+FAILING = PROVEN._replace(proof=Egress(100.0, "foreign forward chain", "table ip filter, chain FORWARD"))
+
+
+def replaced(seen: Seen, hook: str = "answered", seconds: float = 60.0, known: Interface = MINE) -> bool:
+    """Whether a node whose checks fail for so long asks to be replaced. `seen.direct` began then."""
+    state, direct = at(Role.PROVING, interface=known), seen.direct
+    if isinstance(direct, Egress):
+        direct = direct._replace(at=100.0 + seconds)
+    for now in (100.5, 100.0 + seconds):
+        proof = FAILING.proof._replace(at=now - 0.5) if isinstance(FAILING.proof, Egress) else FAILING.proof
+        state, actions = decide.step(
+            state, seen._replace(proof=proof, direct=direct, hook=hook, interface=known), now
+        )
+    return Replace() in actions
+
+
+OUT = FAILING._replace(direct=Egress(0.0))
+
+
+def test_a_node_of_no_use_is_replaced() -> None:
+    """Clients do not get out for a minute, the node does: it asks to be replaced, and not before."""
+    assert replaced(OUT)
+    assert not replaced(OUT, seconds=59.0)
+
+
+def test_nobody_is_replaced_for_the_internet() -> None:
+    """When the node does not get out either, or nobody knows, the internet may be at fault."""
+    assert not replaced(FAILING._replace(direct=Egress(0.0, "beyond", "no answer")))
+    assert not replaced(FAILING)
+    state, _ = decide.step(
+        at(Role.PROVING, interface=MINE),
+        FAILING._replace(direct=Egress(100.0, "beyond", "no answer")),
+        101.0,
+    )
+    assert state.cause.endswith("nor does the node itself: the internet is at fault")
+
+
+def test_what_a_new_node_would_lack_too() -> None:
+    """A node is not replaced for its interface's sake, nor while it is launching: then it gives its hook back."""
+    assert not replaced(OUT, known=MINE._replace(public=""))
+    assert not replaced(OUT, known=MINE._replace(checked=True))
+    assert not replaced(OUT, hook="")
+
+
+def test_an_old_check_of_the_node_counts_for_nothing() -> None:
+    """That the node got out before its clients did not says nothing, nor what was long ago."""
+    state = at(Role.PROVING, interface=MINE, failing=100.0)
+    for began in (99.0, 200.0 - decide.FRESH):
+        _, actions = decide.step(state, FAILING._replace(direct=Egress(began)), 200.0)
+        assert Replace() not in actions
+    _, actions = decide.step(state, FAILING._replace(direct=Egress(199.0)), 200.0)
+    assert Replace() in actions
+
+
+def test_it_insists_once_a_minute() -> None:
+    """Asking is repeated after INSIST seconds (the stack may have had a replacement), and ends when clients get out."""
+    state, asked = at(Role.PROVING, interface=MINE, failing=100.0), []
+    for now in range(160, 400):
+        seen = FAILING._replace(direct=Egress(now - 0.5))
+        state, actions = decide.step(state, seen, float(now))
+        asked += [now for action in actions if action == Replace()]
+    assert asked == [160, 220, 280, 340]
+    state, _ = decide.step(state, PROVEN._replace(proof=Egress(400.0, address=MINE.public)), 401.0)
+    assert (state.role, state.failing) == (Role.HOLDING, 0.0)
+
+
+def test_a_failing_check_says_where() -> None:
+    """The hop and the cause are told, and the node stays where it is."""
+    state, actions = decide.step(at(Role.HOLDING, interface=MINE), FAILING, 101.0)
+    assert (state.role, actions) == (Role.PROVING, [])
+    assert state.cause == "clients do not get out: foreign forward chain: table ip filter, chain FORWARD"
 
 
 def test_a_holder_without_the_api_goes_on() -> None:
@@ -168,14 +258,17 @@ def test_a_holder_without_the_api_goes_on() -> None:
 
 def test_an_answer_from_before_proves_nothing() -> None:
     """Only an answer that came after the kernel was set up counts."""
-    early = PROVEN._replace(proof=Proof("203.0.113.7", 9.0))
+    early = PROVEN._replace(proof=Egress(9.0, address="203.0.113.7"))
     assert list(roles(at(Role.PREPARING, interface=MINE), (10, early), (11, early))) == ["proving", "proving"]
 
 
 @pytest.mark.parametrize(
     ("seen", "cause"),
     [
-        (PROVEN._replace(proof=Proof("192.0.2.5", 20)), "the internet sees 192.0.2.5 instead of 203.0.113.7"),
+        (
+            PROVEN._replace(proof=Egress(20, address="192.0.2.5")),
+            "the internet sees 192.0.2.5 instead of 203.0.113.7",
+        ),
         (PROVEN._replace(proof=Unknown("timeout")), "timeout"),
         (
             PROVEN._replace(interface=MINE._replace(checked=True)),

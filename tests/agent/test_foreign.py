@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
-from evernat.agent.kernel.foreign import dropping
+from evernat.agent.kernel.foreign import dropping, tables
 from evernat.agent.machine.hops import TABLE, located
 from evernat.agent.values import Egress
 from evernat.lab import disturbances
@@ -59,19 +60,20 @@ def disturbed(how: str) -> str:
 )
 def test_who_stops_packets_is_named(text: str, names: list[str]) -> None:
     """By family, table and chain; not who only could, nor who does so elsewhere, nor we."""
-    assert dropping(listed(text)) == names
+    assert dropping([listed(text)]) == names
 
 
 @pytest.mark.parametrize("odd", ["", "{", "[]", '{"nftables": [{"chain": 1}]}', '{"nftables": 3}', "null"])
 def test_what_cannot_be_read_names_nobody(odd: str) -> None:
     """No listing, or an odd one: the check has failed all the same."""
-    assert dropping(odd) == []
+    assert dropping([odd]) == []
+    assert tables(odd) == []
 
 
 def test_the_older_iptables_is_named_too() -> None:
     """nft does not show its tables; that it has the filter table is all that is known."""
-    assert dropping("", "nat\nfilter\n") == ["iptables (legacy) table filter"]
-    assert dropping("", "nat\n") == []
+    assert dropping([], "nat\nfilter\n") == ["iptables (legacy) table filter"]
+    assert dropping([], "nat\n") == []
 
 
 PASSES, FAILS = Egress(100.0), Egress(100.0, "beyond", "no answer")
@@ -102,3 +104,27 @@ def test_what_is_known_is_left_alone() -> None:
     """A check that passed, and one that could not be made."""
     for known in (PASSES, FAILS._replace(hop="check")):
         assert located(known, (TABLE,), ("x",), None) == known
+
+
+def test_a_table_with_an_owner() -> None:
+    """Beside the guard's table, of which nft 1.0.6 prints no JSON, a foreign chain is found all the same."""
+    program = f"""
+import sys
+sys.path[:] = {sys.path!r}
+from evernat.agent.effects.guard import Guard
+from evernat.agent.effects.nft import Nft
+import subprocess, time
+guard = Guard()
+guard.protect(["10.0.0.1"])
+for _ in range(100):
+    if "evernat-guard" in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout:
+        break
+    time.sleep(0.02)
+subprocess.run(["sh", "-c", {disturbances.script("docker-forward")!r}], check=True)
+print(Nft().foreign())
+guard.close()
+"""
+    done = subprocess.run(
+        ["unshare", "-n", sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['table ip filter, chain FORWARD']\n"

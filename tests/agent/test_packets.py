@@ -107,7 +107,8 @@ def test_the_node_keeps_its_own_way(ready: Lab) -> None:
     routes = ready.run(NODE, "ip route show default")
     assert routes.split()[4] == "ens5"
     assert ready.run(NODE, "curl -sm2 http://198.51.100.3/").strip() == "192.0.2.5"
-    assert ready.run(NODE, "cat /proc/sys/net/ipv4/conf/ens5/forwarding").strip() == "0"
+    for switch in ("ip_forward", "conf/ens5/forwarding", "conf/ens6/forwarding"):
+        assert ready.run(NODE, f"cat /proc/sys/net/ipv4/{switch}").strip() == "1"
 
 
 def test_a_flow_nobody_knows_is_reset(ready: Lab, internet: Echo) -> None:

@@ -95,7 +95,7 @@ def shown(before: str) -> str:
 def test_routing_converges() -> None:
     """The commands remove every fault they were made from, and made anew from the result they do no harm."""
     bare = shown("")
-    assert len(routing.faults(bare, DEVICE)) == 6
+    assert len(routing.faults(bare, DEVICE)) == 9
     fix = routing.commands(bare, DEVICE)
     after = shown(f"ip -4 -batch - <<EOF\n{fix}EOF")
     assert routing.faults(after, DEVICE) == []

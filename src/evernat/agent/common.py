@@ -44,10 +44,3 @@ class Host(NamedTuple):
     def probe(self) -> str:
         """The URL that answers the caller's address."""
         return self.domain.split()[-1] + "/" if "//" in self.domain else f"https://checkip.{self.domain}/"
-
-
-class Proof(NamedTuple):
-    """The internet answered. `address` is the one it saw, empty when that service did not tell."""
-
-    address: str
-    at: float

@@ -4,16 +4,19 @@
 the actions to perform. What must always hold:
 
 1. HOLDING is reached only through PREPARING and PROVING: rules loaded, routes in, forwarding on, the source/destination
-   check off, the internet answered to the gateway's address *after* all that.
+   check off, and after all that a packet that took a client's way was answered by the internet.
 2. Unknown is not absent: an interface is detached only from an instance known to be gone or going.
 3. The interface is never taken from a living holder.
-4. Nothing goes on for ever in silence: short of HOLDING for LIMIT seconds, the node gives up and says why.
-5. Roles change only along ALLOWED; anything else raises and changes nothing.
+4. Nothing goes on for ever in silence: short of HOLDING for LIMIT seconds after its launch, the node gives up and says
+   why.
+5. A node has itself replaced only when clients do not get out through it, the node itself gets out, and a new node
+   would be better off.
+6. Roles change only along ALLOWED; anything else raises and changes nothing.
 """
 
 from __future__ import annotations
 
-from . import ruleset
+from . import contract, ruleset
 from .model import (
     Action,
     Attach,
@@ -23,12 +26,14 @@ from .model import (
     Gateway,
     Interface,
     Prepare,
+    Replace,
     Role,
     Seen,
     State,
     Unknown,
     Update,
 )
+from .values import Egress, InvariantError
 
 STARTING, WAITING, RELEASING, ATTACHING, PREPARING, PROVING, HOLDING, FAILED = Role
 
@@ -49,17 +54,30 @@ LOOKS = {
     WAITING: {"tools": 1.0, "interface": 1.0},
     RELEASING: {"tools": 1.0, "interface": 0.5},
     ATTACHING: {"tools": 1.0, "interface": 1.0, "link": 0.02},
-    PREPARING: {"tools": 0.1, "link": 1.0, "faults": 0.1},
+    PREPARING: {"tools": 0.1, "link": 1.0, "faults": 0.5, "interface": 5.0, "proof": contract.CHECK_EVERY},
     PROVING: {"link": 1.0, "faults": 5.0, "interface": 3.0, "proof": 1.0},
-    HOLDING: {"link": 5.0, "faults": 10.0, "interface": 30.0, "proof": 60.0, "targets": 10.0},
+    HOLDING: {
+        "link": 5.0,
+        "faults": 10.0,
+        "interface": 30.0,
+        "proof": contract.CHECK_EVERY,
+        "targets": 10.0,
+    },
     FAILED: {"interface": 5.0},
 }
 
-LIMIT = 300.0  # seconds to get to HOLDING; the launch hook must wait longer than this
+LIMIT = 300.0  # seconds to get to HOLDING as long as the launch hook waits; it must wait longer than this
 PAUSE = 30.0  # in FAILED, then from the start again
 AGAIN = 2.0  # the same is not asked for sooner
 GRACE = 2.0  # AWS gives a dead instance's interface back by itself, mostly
 FORCE = 20.0  # a forced detach can leave the device index of the old instance unusable: the last resort
+
+PACE = 0.1  # seconds between two repairs of the kernel, doubled up to SLOWEST while somebody else undoes them
+SLOWEST = 5.0
+CALM = 10.0  # without a repair for so long, nobody does
+
+FRESH = 15.0  # seconds for which a check of the node's own sockets counts
+INSIST = 60.0  # seconds after which a node that is to be replaced asks again
 
 HOOK = 120.0  # that long the launch hook may still be to come; after a reboot there is none
 
@@ -67,7 +85,7 @@ HERE = (ATTACHING, PREPARING, PROVING, HOLDING)  # roles in which the device is 
 ALIVE = ("pending", "running")
 
 
-class IllegalTransitionError(Exception):
+class IllegalTransitionError(InvariantError):
     """A role that may not follow; the state is as it was."""
 
 
@@ -86,11 +104,18 @@ def step(state: State, seen: Seen, now: float) -> tuple[State, list[Action]]:
         state = state._replace(interface=seen.interface)
     if not isinstance(seen.targets, Unknown):
         state = state._replace(targets=seen.targets)
+    state = _note(state, seen)
     role, cause = _where(state, seen, now)
     state = state._replace(cause=cause) if role is state.role else become(state, role, cause, now)
     actions = _actions(state, seen, now)
+    if _useless(state, seen, now) and now - state.insisted >= INSIST:
+        state = state._replace(insisted=now)
+        actions = [*actions, Replace()]
     if actions == state.asked and now - state.asked_at < AGAIN:
         return state, []
+    if any(isinstance(action, Prepare) for action in actions):
+        pace = min(2 * state.pace, SLOWEST) if now - state.repaired < CALM else PACE
+        state = state._replace(repaired=now, pace=pace)
     return state._replace(asked=actions, asked_at=now), actions
 
 
@@ -106,19 +131,27 @@ def elements(state: State) -> Elements:
     return ruleset.elements(state.config.forwards, state.targets)
 
 
+def _note(state: State, seen: Seen) -> State:
+    """Remember since when clients do not get out."""
+    if not isinstance(seen.proof, Egress):
+        return state
+    return state._replace(failing=0.0 if seen.proof.ok else state.failing or seen.proof.at)
+
+
 def _where(state: State, seen: Seen, now: float) -> tuple[Role, str]:
     if state.role is FAILED:
         return (STARTING, "trying again") if now - state.since >= PAUSE else (FAILED, state.cause)
     if state.role in HERE and seen.link and state.interface:
-        role, cause = _serve(state, seen, state.interface)
+        role, cause = _serve(state, seen, state.interface, now)
     else:
         role, cause = _get(state, seen)
-    if role is not HOLDING and state.role is not HOLDING and now - state.started >= LIMIT:
+    launching = not _settled(state, seen, now)
+    if launching and role is not HOLDING and state.role is not HOLDING and now - state.started >= LIMIT:
         return FAILED, f"{role.value} for {LIMIT:.0f} s: {cause}"
     return role, cause
 
 
-def _serve(state: State, seen: Seen, interface: Interface) -> tuple[Role, str]:
+def _serve(state: State, seen: Seen, interface: Interface, now: float) -> tuple[Role, str]:
     """The interface is plugged in here."""
     if state.role is ATTACHING:
         return PREPARING, f"{interface.id} is {seen.link}"
@@ -136,11 +169,20 @@ def _serve(state: State, seen: Seen, interface: Interface) -> tuple[Role, str]:
             if wanted
             else (HOLDING, "ready, without public address")
         )
-    if isinstance(seen.proof, Unknown):
-        return PROVING, seen.proof.reason
-    if seen.proof.address not in ("", interface.public):
-        return PROVING, f"the internet sees {seen.proof.address} instead of {interface.public}"
-    if state.role is PROVING and seen.proof.at < state.since:
+    return _proved(state, seen, interface, now)
+
+
+def _proved(state: State, seen: Seen, interface: Interface, now: float) -> tuple[Role, str]:
+    """All is set up: what the check of the clients' way out says."""
+    proof = seen.proof
+    if isinstance(proof, Unknown):
+        return PROVING, proof.reason
+    if not proof.ok:
+        blame = _blame(seen, now)
+        return PROVING, f"clients do not get out: {proof.hop}: {proof.cause}{blame}"
+    if proof.address not in ("", interface.public):
+        return PROVING, f"the internet sees {proof.address} instead of {interface.public}"
+    if state.role is PROVING and proof.at < state.since:
         return PROVING, "waiting for an answer"
     return HOLDING, f"NAT proven as {interface.public}"
 
@@ -169,11 +211,41 @@ def _actions(state: State, seen: Seen, now: float) -> list[Action]:
             return [Detach(known.attachment, force=waited >= FORCE)]
     here = gateway(state, seen)
     if state.role is PREPARING and here and not seen.tools:
-        return [Prepare(here, elements(state))]
+        return [Prepare(here, elements(state))] if now - state.repaired >= state.pace else []
     actions: list[Action] = []
     if state.role is HOLDING and elements(state) != seen.elements:
         actions.append(Update(elements(state)))
-    settled = seen.hook == "answered" or (seen.hook == "none" and now - state.begun >= HOOK)
-    if state.role in (HOLDING, FAILED) and not settled:
+    if state.role in (HOLDING, FAILED) and not _settled(state, seen, now):
         actions.append(Complete("CONTINUE" if state.role is HOLDING else "ABANDON"))
     return actions
+
+
+def _settled(state: State, seen: Seen, now: float) -> bool:
+    """Whether the launch hook is answered, or there is none."""
+    return seen.hook == "answered" or (seen.hook == "none" and now - state.begun >= HOOK)
+
+
+def _gets_out(state: State, seen: Seen, now: float) -> bool:
+    """Whether the node itself reaches the internet while its clients do not."""
+    direct = seen.direct
+    known = isinstance(direct, Egress) and state.failing <= direct.at and now - direct.at < FRESH
+    return known and isinstance(direct, Egress) and direct.ok
+
+
+def _blame(seen: Seen, now: float) -> str:
+    """What a failing check of the node's own sockets means."""
+    if isinstance(seen.direct, Unknown) or seen.direct.ok or now - seen.direct.at >= FRESH:
+        return ""
+    return "; nor does the node itself: the internet is at fault"
+
+
+def _useless(state: State, seen: Seen, now: float) -> bool:
+    """Whether another node should take the place of this one.
+
+    It would have the same interface: what that lacks no new node brings.
+    """
+    interface = state.interface
+    if state.role not in (PREPARING, PROVING) or not interface or not interface.public or interface.checked:
+        return False
+    failed = bool(state.failing) and now - state.failing >= contract.REPLACE_AFTER
+    return failed and _settled(state, seen, now) and _gets_out(state, seen, now)

@@ -8,8 +8,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Union
 
-from .common import Forward, Proof, Targets
+from .common import Forward, Targets
 from .kernel.firewall import DEFAULT, Firewall
+from .values import Egress
 
 
 class Role(Enum):
@@ -39,6 +40,7 @@ class Config(NamedTuple):
     probe: str | None
     version: str
     code: tuple[str, ...]
+    places: tuple[str, ...] = ()  # of the internet, "address:port"; none: `contract.PLACES`
     firewall: Firewall = DEFAULT
 
     @classmethod
@@ -105,7 +107,8 @@ class Seen(NamedTuple):
     link: str = ""  # the device with the interface's MAC, "" when it is not plugged in here
     faults: tuple[str, ...] | Unknown = UNSEEN  # what the kernel lacks
     elements: Elements = frozenset()  # loaded in the maps
-    proof: Proof | Unknown = UNSEEN
+    proof: Egress | Unknown = UNSEEN  # the last check of the clients' way out
+    direct: Egress | Unknown = UNSEEN  # of the node's own sockets; looked at while the other one fails
     targets: Targets | Unknown = UNSEEN
     hook: str = ""  # the launch hook: "answered", "none" when AWS knew of none, "" before that
     trouble: str = ""  # why the last action failed
@@ -122,6 +125,12 @@ class State(NamedTuple):
     begun: float = 0.0  # when the agent began
     asked: Sequence[Action] = ()  # last, in this role, and when
     asked_at: float = 0.0
+    failing: float = (
+        0.0  # when the first of the checks began that fail in a row, 0.0 when the last one passed
+    )
+    repaired: float = float("-inf")  # when the kernel was last set up, and the seconds until it may be again
+    pace: float = 0.0
+    insisted: float = float("-inf")  # when this node last asked to be replaced
     interface: Interface | None = None  # as last known
     targets: Targets = MappingProxyType({})
 
@@ -152,10 +161,14 @@ class Update(NamedTuple):
     elements: Elements
 
 
+class Replace(NamedTuple):
+    """Have the Auto Scaling group replace this node."""
+
+
 class Complete(NamedTuple):
     """Answer the launch hook: CONTINUE or ABANDON."""
 
     result: str
 
 
-Action = Union[Attach, Detach, Prepare, Update, Complete]
+Action = Union[Attach, Detach, Prepare, Update, Replace, Complete]

@@ -2,22 +2,28 @@
 
 What is wanted is written as `ip` prints it, so that comparing is comparing text. Forwarded packets, what the node sends
 from the gateway's address, and resets (by their mark) leave by the gateway's interface through a table of its own; the
-instance's own routes stay as they are, hence `noprefixroute`.
+instance's own routes stay as they are, hence `noprefixroute`. So do the packets of the agent's own client, which takes
+a client's way; what comes back for it goes to its cable.
+
+When the kernel offloads a flow it looks up the way back as if the node itself sent by the interface the flow came in
+by (nft_flow_route). Without a rule for that (`oif`) it takes the far end for a neighbour, and the flow is black-holed.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
 
+from . import contract
 from .model import Gateway
 from .ruleset import MARK
 
 TABLE = 9000  # and the rules' priority: after `local`, before `main` and the image's own per-interface rules
+FIRST = TABLE - 1  # priority of the way back to the agent's own client
 
 
 def show(gateway: Gateway) -> str:
     """The `ip` batch whose output `faults` and `commands` read."""
-    return f"address show dev {gateway.link}\nrule show priority {TABLE}\nroute show table {TABLE}\n"
+    return f"address show dev {gateway.link}\nrule show\nroute show table {TABLE}\n"
 
 
 def faults(shown: str, gateway: Gateway) -> list[str]:
@@ -43,10 +49,10 @@ def commands(shown: str, gateway: Gateway) -> str:
 
 
 def _rules(gateway: Gateway) -> list[str]:
-    return [
-        f"{TABLE}: from {what} lookup {TABLE}"
-        for what in (f"all iif {gateway.link}", gateway.address, f"all fwmark {MARK}")
-    ]
+    link = gateway.link
+    ours = f"all iif {link}", f"all oif {link}", gateway.address, contract.client(0), f"all fwmark {MARK}"
+    back = f"{FIRST}: from all to {contract.NETWORK} lookup main"
+    return [back, *(f"{TABLE}: from {what} lookup {TABLE}" for what in ours)]
 
 
 def _routes(gateway: Gateway) -> list[str]:
@@ -66,4 +72,4 @@ def _has_address(have: set[str], gateway: Gateway) -> bool:
 
 
 def _strays(have: set[str], gateway: Gateway) -> list[str]:
-    return sorted(x for x in have if x.startswith(f"{TABLE}:") and x not in _rules(gateway))
+    return sorted(x for x in have if x.startswith((f"{FIRST}:", f"{TABLE}:")) and x not in _rules(gateway))

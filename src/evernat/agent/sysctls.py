@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 def must(link: str) -> dict[str, str]:
-    """What must be set under /proc/sys/net, forwarding last. Per interface, so the instance itself is no router."""
+    """What must be set under /proc/sys/net, forwarding last.
+
+    The switch for all is on as well: other programs read it (Docker, which finds it off, closes the forward hook).
+    """
     here = f"ipv4/conf/{link}"
     return {
         # Loose: the way back to a client is by another interface when the policy rules do not see the lookup.
@@ -16,6 +19,7 @@ def must(link: str) -> dict[str, str]:
         # What the node itself answers goes out where the packet came in.
         "ipv4/icmp_errors_use_inbound_ifaddr": "1",
         "ipv4/fwmark_reflect": "1",
+        "ipv4/ip_forward": "1",
         f"{here}/forwarding": "1",
     }
 

@@ -21,7 +21,7 @@ Cut = tuple[int, int, str]
 ONLY = {
     "eni": {
         *("decide.py", "model.py", "report.py", "routing.py", "ruleset.py", "run.py"),
-        *("effects/ec2.py", "effects/link.py", "effects/probe.py"),
+        *("effects/ec2.py", "effects/link.py"),
     },
     "address": {
         *(
@@ -33,9 +33,7 @@ ONLY = {
             "rules.py",
         ),
         *(
-            "machine/__init__.py",
             "machine/fitness.py",
-            "machine/hops.py",
             "machine/packets.py",
             "machine/view.py",
         ),
@@ -44,10 +42,7 @@ ONLY = {
         *(
             "effects/address.py",
             "effects/conntrack.py",
-            "effects/guard.py",
             "effects/peer.py",
-            "effects/uplink.py",
-            "kernel/primary.py",
         ),
     },
 }
@@ -71,13 +66,6 @@ FIRST = {
 """The files that fetch the others, and `status`. `bundle.beside` says how the others travel."""
 
 
-NEXT = {
-    "eni": {"effects/egress.py", "effects/listen.py", "effects/replacement.py"},
-    "address": set[str](),
-}
-"""Files that a daemon does not import yet."""
-
-
 @functools.cache
 def agent_sources() -> dict[str, str]:
     """Path below the package -> text, in order of path: what travels in the user data of every node."""
@@ -88,7 +76,7 @@ def agent_sources() -> dict[str, str]:
 def beside_sources(identity: str = "address") -> dict[str, str]:
     """Path below the package -> text, in order of path: what lies beside the user data of a node of this identity."""
     (others,) = (paths for name, paths in ONLY.items() if name != identity)
-    absent = others | FIRST | NEXT[identity]
+    absent = others | FIRST
     return _stripped(lambda path: path not in absent)
 
 

@@ -46,15 +46,14 @@ class Client:
         self._addresses = [OWN, *(client(n) for n in range(gateways))]
         self._lock = threading.Lock()
         self._space = -1  # descriptor of the namespace
-        self._seen: dict[
-            int, tuple[float, str]
-        ] = {}  # when the public address was asked for, and the last answer
+        # When the public address was asked for, and the last answer.
+        self._seen: dict[int, tuple[float, str]] = {}
 
     def check(self, way: int, timeout: float = 3.0) -> Egress:
         """Whether any place answers, within `timeout` seconds. `way`: a gateway's index, OWN_WAY or DIRECT.
 
-        Of the hops it knows "check" and "beyond": `diagnose` tells more. After a passed check the public address is
-        asked for when it is not known or ADDRESS_EVERY old; no answer to that is no failure.
+        Of the hops it knows "check" and "beyond": `machine.hops` tells more. After a passed check the public address
+        is asked for when it is not known or ADDRESS_EVERY old; no answer to that is no failure.
         """
         began = time.monotonic()
         try:
@@ -65,6 +64,9 @@ class Client:
         wrong = reach(sockets, self._places, began + timeout)
         if wrong:
             self.renew(way)
+            if way != DIRECT and not self.whole():
+                self.close()
+                return Egress(began, "check", f"somebody changed {LINK}: {wrong}")
             return Egress(began, "beyond", wrong)
         return Egress(began, address=self._address(way, began + timeout))
 
@@ -81,7 +83,8 @@ class Client:
 
     def whole(self) -> bool:
         """Whether the node's end of the cable is as it was made."""
-        return f"inet {NODE}/" in run("ip", "-4", "address", "show", "dev", LINK, "up", check=False)
+        shown = run("ip", "-4", "address", "show", "dev", LINK, "up", check=False)
+        return f"inet {NODE}/" in shown and kernel.forwards(LINK)
 
     def _address(self, way: int, end: float) -> str:
         asked, last = self._seen.get(way, (-ADDRESS_EVERY, ""))

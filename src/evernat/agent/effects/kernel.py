@@ -58,6 +58,11 @@ def carries(link: str) -> bool:
     return bool(answer[16] & IFF_RUNNING)
 
 
+def forwards(link: str) -> bool:
+    """Whether what comes in by the link is forwarded."""
+    return _read(f"ipv4/conf/{link}/forwarding") == "1"
+
+
 def forward(link: str) -> None:
     """Have what comes in by the link forwarded."""
     if not _set(f"ipv4/conf/{link}/forwarding", "1"):

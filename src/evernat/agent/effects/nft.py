@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Optional
 
-from ..kernel.foreign import dropping
+from ..kernel.foreign import dropping, tables
 from . import EffectError
 from .process import run
 
@@ -83,7 +83,9 @@ class Nft:
         legacy = ""
         with contextlib.suppress(OSError), open("/proc/net/ip_tables_names") as file:
             legacy = file.read()
-        return dropping(run("nft", "-j", "-t", "list", "ruleset", check=False), legacy)
+        # Not the whole ruleset: of a table with an owner, as `guard` has one, nft 1.0.6 prints flags that are no JSON.
+        found = tables(run("nft", "-j", "list", "chains", check=False))
+        return dropping([run("nft", "-j", "list", "table", *each, check=False) for each in found], legacy)
 
     def load(self, table: Callable[[bool], str]) -> None:
         """The whole table in one transaction, without a flowtable when it fails with one.

@@ -18,14 +18,24 @@ Key = tuple[str, str, str]
 """Family, table and name of a chain."""
 
 
-def dropping(listing: str, legacy: str = "") -> list[str]:
+def tables(listing: str) -> list[tuple[str, str]]:
+    """Family and name of foreign tables with a chain on the forward hook. `listing`: of `nft -j list chains`."""
+    try:
+        chains = [chain for item in _items(listing) if (chain := item.get("chain"))]
+        hooked = [c for c in chains if c.get("hook") == "forward"]
+        return sorted({(c["family"], c["table"]) for c in hooked if _foreign(_key(c, ""))})
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return []
+
+
+def dropping(listings: Iterable[str], legacy: str = "") -> list[str]:
     """Foreign chains on the forward hook that stop packets, those that stop whatever is not let through first.
 
-    `listing` is what `nft -j list ruleset` prints, `legacy` the content of /proc/net/ip_tables_names, the tables of the
+    `listings` are what `nft -j list table` prints, `legacy` the content of /proc/net/ip_tables_names, the tables of the
     older iptables, which nft does not show.
     """
     try:
-        items = json.loads(listing or '{"nftables": []}')["nftables"]
+        items = [item for listing in listings for item in _items(listing)]
         chains = {_key(c, c["name"]): c for item in items if (c := item.get("chain"))}
         rules: dict[Key, list[Any]] = {}
         for item in items:
@@ -38,6 +48,11 @@ def dropping(listing: str, legacy: str = "") -> list[str]:
     except (ValueError, LookupError, TypeError, AttributeError):
         return []
     return [*named, *(["iptables (legacy) table filter"] if "filter" in legacy.split() else [])]
+
+
+def _items(listing: str) -> list[Any]:
+    found: list[Any] = json.loads(listing or '{"nftables": []}')["nftables"]
+    return found
 
 
 def _foreign(key: Key) -> bool:
