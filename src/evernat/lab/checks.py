@@ -97,7 +97,7 @@ def boot_seconds(console: str) -> float:
     """From the first line of a node's console until its agent held the gateway."""
     lines = console.splitlines()
     ready = next(line for line in lines if '"new": "holding"' in line)
-    return _clock(ready) - _clock(lines[0])
+    return clock(ready) - clock(lines[0])
 
 
 def agent_seconds(console: str) -> float:
@@ -105,10 +105,10 @@ def agent_seconds(console: str) -> float:
     lines = console.splitlines()
     start = next(line for line in lines if '"event": "start"' in line)
     ready = next(line for line in lines if '"new": "holding"' in line)
-    return _clock(ready) - _clock(start)
+    return clock(ready) - clock(start)
 
 
-def _clock(line: str) -> float:
+def clock(line: str) -> float:
     """Seconds since the console's own midnight."""
     moment = datetime.strptime(line.split()[0], "%H:%M:%S.%f")
     return moment.hour * 3600 + moment.minute * 60 + moment.second + moment.microsecond / 1e6
