@@ -51,7 +51,8 @@ def _kind(value: dict[str, Any]) -> str:
         items = value["items"]
         return "tables, [below](#port_forward)" if "$ref" in items else f"list of {_kind(items)}"
     if kind == "integer" and "minimum" in value:
-        return f"{value['minimum']} to {value['maximum']}"
+        most = value.get("maximum")
+        return f"{value['minimum']} to {most}" if most is not None else f"at least {value['minimum']}"
     words = {"object": "table", "boolean": "`true` or `false`", "integer": "number"}
     return words.get(kind, str(kind))
 

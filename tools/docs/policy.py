@@ -14,6 +14,7 @@ REASONS = {
     "ec2:DescribeNetworkInterfaces": "who has the gateway's interface; which addresses a node has",
     "ec2:DescribeAddresses": "who holds a gateway: AWS's record decides",
     "ec2:DescribeRouteTables": "where the route tables lead",
+    "ec2:DescribeSecurityGroupRules": "what users let in by rules of their own: the node's firewall lets it in too",
     "ec2:AttachNetworkInterface": "take the gateway",
     "ec2:DetachNetworkInterface": "take the interface off a dead instance that AWS still shows it on",
     "ec2:AssociateAddress": "take a gateway",
