@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from evernat.agent.kernel.firewall import DEFAULT
 from evernat.bundle import beside, folder, parameters
 from evernat.stack import library
 from evernat.stack.errors import NotReady
@@ -75,6 +76,7 @@ def test_what_a_node_is_told(world: World, agents: Agents) -> None:
         "code": list(parameters("main")),
         "port": 4817,
         "probe": None,
+        "firewall": {**DEFAULT._asdict(), "allow_transit": [], "node_ingress": []},
     }  # fmt: skip
 
 

@@ -70,7 +70,7 @@ class Agent:
         now = time.monotonic()
         self.config, self.host = config, host
         self.link = kernel.device(mac)
-        addresses = tuple(metadata.get(f"{card}local-ipv4s").split())
+        addresses = tuple(metadata.addresses())
         self.uplink = Uplink(self.link, addresses, host.subnet)
         self.state = elect.begin(config, now)
         self.seen = Seen(host.instance, metadata.get(f"{card}interface-id"), addresses, now)

@@ -12,7 +12,7 @@ OWN = "169.254.82.2"
 """The client's address whose packets are translated to the node's primary private address: the node's own way out."""
 
 PLACES = ("1.1.1.1:443", "8.8.8.8:443")
-"""Places of the internet that the egress check asks, unless `egress_check` names others."""
+"""Places of the internet that the egress check asks: public resolvers of two companies, by address."""
 
 RENEW = "127.82.0.1"
 """A datagram to this address renews the kernel's dead man's switch (`rules`)."""
