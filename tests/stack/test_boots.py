@@ -114,7 +114,7 @@ BAD: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("values", BAD, ids=str)
+@pytest.mark.parametrize("values", BAD, ids=range(len(BAD)))
 def test_no_report(world: World, values: dict[str, Any]) -> None:
     """A text that is no such report tells nothing."""
     world.agent_works = False
