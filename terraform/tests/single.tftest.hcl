@@ -80,7 +80,7 @@ run "article" {
     error_message = "The template has the user data."
   }
   assert {
-    condition     = local.settings.real["node"] == jsonencode({ address = null, clients = var.private_subnets_cidr_blocks, code = [for i in range(local.code.parameters) : "/evernat/main/agent/${local.code.digest}/${i}"], forwards = [], group = "main20260102030405067800000001", hook = "evernat-ready", identity = "eni", interface = "eni-0a1b2c3d4e5f60718", probe = null, stack = "main", version = local.manifest.version })
+    condition     = local.settings.real["node"] == jsonencode({ address = null, clients = var.private_subnets_cidr_blocks, firewall = local.firewall, code = [for i in range(local.code.parameters) : "/evernat/main/agent/${local.code.digest}/${i}"], forwards = [], group = "main20260102030405067800000001", hook = "evernat-ready", identity = "eni", interface = "eni-0a1b2c3d4e5f60718", probe = null, stack = "main", version = local.manifest.version })
     error_message = "The node is told the interface, the clients and its group."
   }
   assert {
@@ -126,6 +126,14 @@ run "choices" {
       { port = 8080, target = "name:web", target_port = 80, sources = ["198.51.100.0/24"] },
       { protocol = "udp", port = "5000-5010", target = "172.18.64.9" },
     ]
+    node_ingress = [
+      { port = 22, sources = ["198.51.100.0/24"] },
+      { port = 22, sources = ["192.0.2.0/24", "198.51.100.0/24"] },
+      { protocol = "icmp", sources = ["0.0.0.0/0"] },
+    ]
+    allow_transit      = ["172.18.0.0/24"]
+    idle_timeout       = 350
+    client_connections = 5000
   }
 
   assert {
@@ -159,6 +167,18 @@ run "choices" {
   assert {
     condition     = { for key, rule in aws_security_group_rule.forward : key => "${rule.from_port}-${rule.to_port} ${join(",", rule.cidr_blocks)}" } == { "tcp-8080" = "8080-8080 198.51.100.0/24", "udp-5000-5010" = "5000-5010 0.0.0.0/0" }
     error_message = "Forwarded ports are open to their sources."
+  }
+  assert {
+    condition     = { for key, rule in aws_security_group_rule.node_ingress : key => "${rule.from_port}-${rule.to_port} ${join(",", rule.cidr_blocks)}" } == { "icmp-any" = "-1--1 0.0.0.0/0", "tcp-22" = "22-22 198.51.100.0/24,192.0.2.0/24" }
+    error_message = "So are the nodes' own ports."
+  }
+  assert {
+    condition     = toset(concat([aws_security_group_rule.ingress_any.description], values(aws_security_group_rule.forward)[*].description, values(aws_security_group_rule.node_ingress)[*].description)) == toset(["evernat"])
+    error_message = "Each rule in is marked as ours."
+  }
+  assert {
+    condition     = jsonencode(jsondecode(local.settings.real["node"]).firewall) == jsonencode({ allow_transit = ["172.18.0.0/24"], client_connections = 5000, fast_path = "off", idle_timeout = 350, node_ingress = [["tcp", 22, 22, ["198.51.100.0/24"]], ["tcp", 22, 22, ["192.0.2.0/24", "198.51.100.0/24"]], ["icmp", -1, -1, ["0.0.0.0/0"]]], ssh = true })
+    error_message = "The node is told what its firewall should be."
   }
   assert {
     condition     = aws_eip_association.this["node"].network_interface_id == "eni-0a1b2c3d4e5f60718" && !aws_eip_association.this["node"].allow_reassociation && output.public_ips == ["203.0.113.10"]

@@ -108,7 +108,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made = Stack(lab, directory, "", topology)
     try:
         made.boto("ec2").create_key_pair(KeyName="ops")
-        made.evernat("init", "--topology", topology, "--yes")
+        made.evernat("init", "--topology", topology, "--yes", "--include-isolated")
         toml = directory / "evernat.toml"
         toml.write_text(KEYS + toml.read_text() + TABLES)
         made.evernat("deploy", "--yes")

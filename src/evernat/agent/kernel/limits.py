@@ -3,11 +3,10 @@
 Of its own, since loading a table forgets what it has counted, and the other one is loaded whenever a gateway changes.
 
 The kernel counts connections by a list that it walks for each new one (at most once in a tick): 0.2 µs an entry, so
-60,000 connections of a client would cost each new one of them milliseconds. So only one flow in `sample` is counted,
-by a hash of its addresses and ports, against a limit that is smaller by as much: never more than 512 entries. That is
-exact to a few per cent, and a new flow costs 1 µs more (300 if all were counted, with 60,000 open). Who is over the
-limit is refused for a second without being counted: the kernel takes refused flows off its list more slowly than a
-flood brings them.
+with 60,000 connections of a client open each new one of them costs 300 µs. So only one flow in `sample` is counted, by
+a hash of its addresses and ports, against a limit that is smaller by as much: never more than 512 entries. That is
+exact to a few per cent, and costs a new flow 1 µs. Who is over the limit is refused for a second without being counted:
+the kernel takes refused flows off its list more slowly than a flood brings them.
 
 An address has 64,512 ports for each port of a destination, and the kernel gives up finding a free one after 240 tries
 at four places. So no client gets more than a quarter of those.
