@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
+from evernat.lab.cloud.resources import RouteRecord
 from evernat.lab.world import Route
-from tests.lab_cloud.support import Lab, refused
+from tests import targets
+from tests.lab_cloud.support import REGION, Lab, refused
 
 ALL = "0.0.0.0/0"
 
@@ -102,3 +106,111 @@ def test_tables_are_found_by_association_and_route(lab: Lab) -> None:
     for name, value in (("association.subnet-id", lab.private), ("route.gateway-id", lab.gateway)):
         found = lab.ec2.describe_route_tables(Filters=[{"Name": name, "Values": [value]}])["RouteTables"]
         assert [t["RouteTableId"] for t in found] == [lab.table]
+
+
+def place(lab: Lab) -> targets.Place:
+    """Where targets are made."""
+    return targets.Place(lab.ec2, lab.cloud.region(REGION), lab.vpc, lab.public, lambda: lab.advance(60.0))
+
+
+@pytest.mark.parametrize("name", targets.KINDS)
+def test_each_kind_of_target(lab: Lab, name: str) -> None:
+    """A route is shown as what it is; without its target it is refused when it is made, and a blackhole afterwards."""
+    kind, here = targets.KINDS[name], place(lab)
+    identifier = kind.make(here)
+    lab.ec2.create_route(RouteTableId=lab.table, DestinationCidrBlock=ALL, **{kind.field: identifier})
+    shown = lab.routes(lab.table)[ALL]
+    assert (shown["State"], shown[kind.shown]) == ("active", identifier)
+    kinds = {k.shown for k in targets.KINDS.values()} & shown.keys()
+    assert kinds == {kind.shown}
+    kind.end(here, identifier)
+    assert lab.routes(lab.table)[ALL]["State"] == "blackhole"
+    table = next(t for t in lab.cloud.world().route_tables if t.id == lab.table)
+    assert Route(ALL, "blackhole") in table.routes
+    with refused(kind.missing):
+        lab.ec2.replace_route(RouteTableId=lab.table, DestinationCidrBlock=ALL, **{kind.field: identifier})
+
+
+def test_an_endpoint_is_set_by_its_own_name(lab: Lab) -> None:
+    """What DescribeRouteTables shows as GatewayId is no GatewayId when a Gateway Load Balancer's endpoint is set."""
+    identifier = targets.KINDS["endpoint"].make(place(lab))
+    with refused("InvalidGatewayID.NotFound"):
+        lab.ec2.create_route(RouteTableId=lab.table, DestinationCidrBlock=ALL, GatewayId=identifier)
+
+
+def test_a_target_serves_its_own_network(lab: Lab) -> None:
+    """A transit gateway, or a private one, that is not attached to the table's VPC is not there."""
+    other = lab.ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    table = lab.ec2.create_route_table(VpcId=other)["RouteTable"]["RouteTableId"]
+    for name in ("transit gateway", "private gateway", "endpoint", "carrier gateway", "local gateway"):
+        kind = targets.KINDS[name]
+        with refused(kind.missing):
+            lab.ec2.create_route(
+                RouteTableId=table, DestinationCidrBlock=ALL, **{kind.field: kind.make(place(lab))}
+            )
+
+
+def test_egress_only(lab: Lab) -> None:
+    """An egress-only internet gateway takes IPv6 alone."""
+    gateway = lab.ec2.create_egress_only_internet_gateway(VpcId=lab.vpc)["EgressOnlyInternetGateway"]
+    with refused("InvalidParameterValue"):
+        lab.ec2.create_route(
+            RouteTableId=lab.table,
+            DestinationCidrBlock=ALL,
+            EgressOnlyInternetGatewayId=gateway["EgressOnlyInternetGatewayId"],
+        )
+
+
+def test_a_propagated_route(lab: Lab) -> None:
+    """It is shown beside a static one of the same destination, cannot be replaced, and stays when that is deleted."""
+    gateway = targets.KINDS["private gateway"].make(place(lab))
+    region = lab.cloud.region(REGION)
+    region.propagated[lab.table] = [RouteRecord(ALL, "vgw", gateway, "EnableVgwRoutePropagation")]
+
+    def shown() -> list[tuple[str, str]]:
+        table = lab.ec2.describe_route_tables(RouteTableIds=[lab.table])["RouteTables"][0]
+        return [(r["GatewayId"], r["Origin"]) for r in table["Routes"] if r["DestinationCidrBlock"] == ALL]
+
+    propagated = (gateway, "EnableVgwRoutePropagation")
+    assert shown() == [propagated]
+    with refused("InvalidParameterValue"):
+        lab.ec2.replace_route(RouteTableId=lab.table, DestinationCidrBlock=ALL, GatewayId=lab.gateway)
+    lab.ec2.create_route(RouteTableId=lab.table, DestinationCidrBlock=ALL, GatewayId=lab.gateway)
+    assert shown() == [(lab.gateway, "CreateRoute"), propagated]
+    lab.ec2.delete_route(RouteTableId=lab.table, DestinationCidrBlock=ALL)
+    assert shown() == [propagated]
+
+
+ASKED = {
+    "endpoint": ("describe_vpc_endpoints", "VpcEndpoints", "vpc-endpoint-id"),
+    "transit gateway": (
+        "describe_transit_gateway_vpc_attachments",
+        "TransitGatewayVpcAttachments",
+        "transit-gateway-id",
+    ),
+    "peering": ("describe_vpc_peering_connections", "VpcPeeringConnections", "vpc-peering-connection-id"),
+    "carrier gateway": ("describe_carrier_gateways", "CarrierGateways", "carrier-gateway-id"),
+    "private gateway": ("describe_vpn_gateways", "VpnGateways", "vpn-gateway-id"),
+    "local gateway": (
+        "describe_local_gateway_route_table_vpc_associations",
+        "LocalGatewayRouteTableVpcAssociations",
+        "local-gateway-id",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_targets_are_found_by_filters(lab: Lab, name: str) -> None:
+    """An id in a filter finds just that one; one that is not there finds nothing, and is no error."""
+    operation, key, filtered = ASKED[name]
+    kind = targets.KINDS[name]
+    identifier = kind.make(place(lab))
+    for wanted, count in ((identifier, 1), ("x-0a1b2c3d", 0)):
+        found = getattr(lab.ec2, operation)(Filters=[{"Name": filtered, "Values": [wanted]}])[key]
+        assert len(found) == count
+    assert identifier in found_ids(getattr(lab.ec2, operation)()[key])
+
+
+def found_ids(found: list[dict[str, str]]) -> set[str]:
+    """All plain values."""
+    return {value for thing in found for value in thing.values() if isinstance(value, str)}

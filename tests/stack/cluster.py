@@ -123,12 +123,14 @@ class Agents:
         filters = [{"Name": f"tag:{names.GATEWAY_TAG}", "Values": [gateway]}]
         for table in ec2.describe_route_tables(Filters=filters)["RouteTables"]:
             default = [r for r in table["Routes"] if r["DestinationCidrBlock"] == "0.0.0.0/0"]
-            if default and default[0].get("NetworkInterfaceId") == interface:
+            if any(r.get("NetworkInterfaceId") == interface for r in default):
                 continue
             foreign = default and default[0]["State"] == "active" and not default[0].get("NetworkInterfaceId")
             if foreign and not self.hasty and not self.world.teller(self.stack).check(gateway)["ok"]:
                 continue
-            change = ec2.replace_route if default else ec2.create_route
+            # One that a gateway propagates cannot be replaced.
+            there = any(r["Origin"] == "CreateRoute" for r in default)
+            change = ec2.replace_route if there else ec2.create_route
             change(
                 RouteTableId=table["RouteTableId"],
                 DestinationCidrBlock="0.0.0.0/0",

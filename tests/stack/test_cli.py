@@ -117,6 +117,27 @@ def test_bad_file(shell: World) -> None:
     assert len(shell.cloud.calls) == calls
 
 
+def test_leave_routes(shell: World) -> None:
+    """What cannot be put back ends plan, deploy and destroy before they ask; --leave-routes goes on."""
+    nat = nat_gateway(shell)
+    run(*INIT)
+    run("deploy", "--yes", "--replace-routes")
+    shell.client("ec2").delete_nat_gateway(NatGatewayId=nat)
+    shell.settle()
+    file, dropped = Path("evernat.toml"), shell.network.private_route_table_ids[2]
+    text = file.read_text(encoding="utf-8")
+    file.write_text("".join(line for line in text.splitlines(True) if dropped not in line), encoding="utf-8")
+    for verb in (("plan",), ("deploy", "--yes"), ("destroy", "--yes")):
+        with pytest.raises(BadInput, match=nat):
+            run(*verb)
+    assert told("plan", "--leave-routes", code=2)["pending"] > 0
+    run("deploy", "--yes", "--leave-routes")
+    assert set(shell.routes()) == set(shell.network.private_route_table_ids[:2])
+    told("destroy", "--yes", "--leave-routes")
+    assert shell.routes() == {}
+    assert not any(shell.made().values())
+
+
 def test_destroy_needs_only_the_name(shell: World) -> None:
     """destroy and status work with a broken file, and without one."""
     run(*INIT)

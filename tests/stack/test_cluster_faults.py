@@ -193,7 +193,9 @@ def test_a_pair_does_not_become_a_ring(world: World, there: str, wanted: str) ->
     assert set(world.routes().values()) <= interfaces
     assert len(world.routes()) == 3
     assert library.plan(other(world, wanted, "other"), world.api()).changes == ()
-    world.destroy("other")
+    with pytest.raises(BadInput, match="does not exist any more"):
+        world.destroy("other")  # its routes led to nodes of the first one
+    world.destroy("other", leave_routes=True)
     world.settle()
     assert not any(world.made().values())
 

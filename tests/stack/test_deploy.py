@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evernat.stack import library
-from evernat.stack.errors import NotReady
+from evernat.stack.errors import BadInput, NotReady
 from evernat.stack.steps import Plan, Step
 from tests.stack.world import World, nat_gateway
 
@@ -238,14 +238,18 @@ def test_from_nat_gateway_and_back(world: World) -> None:
 
 
 def test_nat_gateway_gone_meanwhile(world: World) -> None:
-    """A former target that does not exist any more is not put back: the default route goes."""
+    """A former target that does not exist any more is told; who goes on loses the default route, and is shown why."""
     identifier = nat_gateway(world)
     world.deploy(world.gateway(), replace_routes=True)
     world.client("ec2").delete_nat_gateway(NatGatewayId=identifier)
     world.settle()
-    plan = library.plan_removal("main", world.api())
-    assert all(identifier in s.because for s in plan.steps if s.part == "route")
-    world.destroy()
+    with pytest.raises(BadInput, match=f"led to {identifier} before") as caught:
+        world.destroy()
+    assert "--leave-routes" in caught.value.remedy
+    plan = library.plan_removal("main", world.api(), leave_routes=True)
+    routes = [step for step in plan.steps if step.part == "route"]
+    assert all(identifier in step.because and step.verb == "delete" for step in routes)
+    world.destroy(leave_routes=True)
     assert world.routes() == {}
 
 

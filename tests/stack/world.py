@@ -171,10 +171,11 @@ class World:
         library.deploy(gateway, plan, api, replace_routes=replace, **options)
         return plan
 
-    def destroy(self, stack: str = "main") -> None:
+    def destroy(self, stack: str = "main", *, leave_routes: bool = False) -> None:
         """Plan and destroy as the command does."""
         api = self.api()
-        library.destroy(library.plan_removal(stack, api), api)
+        plan = library.plan_removal(stack, api, leave_routes=leave_routes)
+        library.destroy(plan, api, leave_routes=leave_routes)
 
     def mutations(self) -> list[str]:
         """Calls so far that were not mere looking."""

@@ -36,6 +36,13 @@ ReplaceRoutes = Annotated[
         "--replace-routes", help="Replace default routes that lead elsewhere; destroy puts them back."
     ),
 ]
+LeaveRoutes = Annotated[
+    bool,
+    typer.Option(
+        "--leave-routes",
+        help="Go on where a former route cannot be put back: its table is left without a default route.",
+    ),
+]
 Name = Annotated[
     str | None, typer.Option("--name", help="Instead of the file's name.", rich_help_panel="Fields")
 ]

@@ -26,6 +26,7 @@ def deploy(
     ssm_policy_arn: common.SsmPolicyArn = None,
     elastic_ip: common.ElasticIp = None,
     replace_routes: common.ReplaceRoutes = False,
+    leave_routes: common.LeaveRoutes = False,
     yes: common.Yes = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until NAT is proven before setting routes.")
@@ -50,7 +51,7 @@ def deploy(
     begun = time.monotonic()
     gateway, api = common.gateway_and_api(file, region, profile, overrides)
     with common.err.status("looking"):
-        first = library.plan(gateway, api, replace_routes=replace_routes)
+        first = library.plan(gateway, api, replace_routes=replace_routes, leave_routes=leave_routes)
     if not as_json:
         show.plan_text(first, common.err)
     if first.changes and not common.confirmed("deploy this?", yes):
@@ -58,7 +59,14 @@ def deploy(
     with common.going_on("deploy"), common.err.status("") as spinner:
         report = show.Progress(common.err, spinner)
         library.deploy(
-            gateway, first, api, replace_routes=replace_routes, ready=wait, timeout=timeout, report=report
+            gateway,
+            first,
+            api,
+            replace_routes=replace_routes,
+            leave_routes=leave_routes,
+            ready=wait,
+            timeout=timeout,
+            report=report,
         )
     _show(status(api, gateway.name), first, time.monotonic() - begun, as_json)
 

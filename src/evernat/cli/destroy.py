@@ -15,6 +15,7 @@ from evernat.stack import library
 def destroy(
     file: common.File = common.FILE,
     name: common.Name = None,
+    leave_routes: common.LeaveRoutes = False,
     yes: common.Yes = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for nodes to end.")] = 600.0,
     region: common.Region = None,
@@ -25,13 +26,14 @@ def destroy(
     begun = time.monotonic()
     stack, api = common.name_and_api(file, name, region, profile)
     with common.err.status("looking"):
-        first = library.plan_removal(stack, api)
+        first = library.plan_removal(stack, api, leave_routes=leave_routes)
     if first.changes and not as_json:
         show.plan_text(first, common.err)
     if first.changes and not common.confirmed("destroy all of this?", yes):
         raise typer.Exit(1)
     with common.going_on("destroy"), common.err.status("") as spinner:
-        library.destroy(first, api, timeout=timeout, report=show.Progress(common.err, spinner))
+        report = show.Progress(common.err, spinner)
+        library.destroy(first, api, leave_routes=leave_routes, timeout=timeout, report=report)
     seconds = time.monotonic() - begun
     if as_json:
         common.print_json(

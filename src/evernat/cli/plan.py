@@ -20,6 +20,7 @@ def plan(
     ssm_policy_arn: common.SsmPolicyArn = None,
     elastic_ip: common.ElasticIp = None,
     replace_routes: common.ReplaceRoutes = False,
+    leave_routes: common.LeaveRoutes = False,
     region: common.Region = None,
     profile: common.Profile = None,
     as_json: common.AsJson = False,
@@ -38,7 +39,7 @@ def plan(
     }
     gateway, api = common.gateway_and_api(file, region, profile, overrides)
     with common.err.status("looking"):
-        made = library.plan(gateway, api, replace_routes=replace_routes)
+        made = library.plan(gateway, api, replace_routes=replace_routes, leave_routes=leave_routes)
     if as_json:
         common.print_json(show.plan_json(made))
     else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 from evernat.stack.api import Api
-from evernat.stack.errors import ApiError, NotReady
+from evernat.stack.errors import ApiError, NotReady, OutcomeUnknown, StackError
 from evernat.stack.steps import Call, Plan, Step, Wait
 from evernat.stack.values import NONCE, resolve
 from evernat.stack.wait import wait_for
@@ -53,16 +54,42 @@ class Run:
         if step.verb == "wait" and not self.ready:
             return
         self.report(step, "begin")
+        undo: list[Call] = []
         for action in step.actions:
             if isinstance(action, Wait):
                 wait_for(
                     self.api, self.plan.stack, action, self.timeout, lambda text: self.report(step, text)
                 )
-            else:
+                continue
+            try:
                 self._call(action)
+            except OutcomeUnknown:
+                raise  # it may have been carried out: whoever looks again sees what is left to do
+            except StackError:
+                self._take_back(undo)
+                raise
+            undo += [action.undo] if action.undo else []
         self.report(step, "done")
 
+    def _take_back(self, calls: list[Call]) -> None:
+        for call in reversed(calls):
+            # What went wrong first is what the user must know.
+            with suppress(StackError):
+                self._call(call)
+
     def _call(self, call: Call) -> None:
+        try:
+            self._tried(call)
+        except OutcomeUnknown:
+            raise
+        except ApiError as error:
+            if call.otherwise:
+                return self._call(call.otherwise)
+            if call.remedy:
+                error.remedy = call.remedy
+            raise
+
+    def _tried(self, call: Call) -> None:
         params: dict[str, Any] = resolve(call.params, self.known)
         deadline = self.api.clock.now() + PATIENCE
         pause = 0.5

@@ -20,18 +20,12 @@ from evernat.stack.found import (
     RouteTable,
     Rule,
     SecurityGroup,
-    Target,
     Template,
     TemplateVersion,
 )
 from evernat.stack.instances import discover_nodes
 from evernat.stack.names import tag_map
-
-ROUTE_FIELDS = (
-    "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId", "VpcPeeringConnectionId", "CarrierGatewayId",
-    "LocalGatewayId", "CoreNetworkArn", "OdbNetworkArn", "InstanceId", "GatewayId",
-)  # fmt: skip
-"""Fields of a route that can name its target; an instance's route also names its interface, which comes first."""
+from evernat.stack.targets import shown
 
 
 def discover(api: Api, stack: str, addresses: list[Address] | None = None, vpc_id: str = "") -> Found:
@@ -91,20 +85,16 @@ def route_tables(api: Api, filters: list[dict[str, Any]]) -> dict[str, RouteTabl
 
 def _route_table(raw: dict[str, Any]) -> RouteTable:
     associations = raw.get("Associations") or []
-    default = next((r for r in raw.get("Routes") or [] if r.get("DestinationCidrBlock") == "0.0.0.0/0"), None)
+    leading = [shown(r) for r in raw.get("Routes") or [] if r.get("DestinationCidrBlock") == "0.0.0.0/0"]
     return RouteTable(
         id=raw["RouteTableId"],
         vpc_id=raw["VpcId"],
         tags=tag_map(raw.get("Tags")),
         subnets=tuple(a["SubnetId"] for a in associations if a.get("SubnetId")),
         main=any(a.get("Main") for a in associations),
-        default=_route_target(default) if default else None,
+        # A static route takes precedence over a propagated one (VPC user guide, route priority).
+        default=min(leading, key=lambda target: target.propagated, default=None),
     )
-
-
-def _route_target(route: dict[str, Any]) -> Target:
-    field = next((f for f in ROUTE_FIELDS if route.get(f)), "GatewayId")
-    return Target(field, route.get(field) or "", route.get("State") or "active")
 
 
 def _security_groups(api: Api, name: str) -> list[SecurityGroup]:
@@ -319,25 +309,3 @@ def _member(raw: dict[str, Any]) -> Member:
         health=raw.get("HealthStatus") or "",
         version=int(version) if version.isdecimal() else 0,
     )
-
-
-def gone(api: Api, found: Found) -> frozenset[str]:
-    """Of the targets remembered for the stack's route tables, those that do not exist any more."""
-    tables = [t for t in found.route_tables if t.tags.get(names.STACK_TAG) == found.stack]
-    remembered = {t.tags.get(names.PREVIOUS_ROUTE_TAG, "").partition("=")[2] for t in tables}
-    alive: set[str] = set()
-    gateways = sorted(i for i in remembered if i.startswith("nat-"))
-    if gateways:
-        raw = api.pages(
-            "ec2",
-            "describe_nat_gateways",
-            "NatGateways",
-            Filter=[{"Name": "nat-gateway-id", "Values": gateways}],
-        )
-        alive |= {n["NatGatewayId"] for n in raw if n["State"] in ("pending", "available")}
-    interfaces = sorted(i for i in remembered if i.startswith("eni-"))
-    if interfaces:
-        filters = [{"Name": "network-interface-id", "Values": interfaces}]
-        raw = api.pages("ec2", "describe_network_interfaces", "NetworkInterfaces", Filters=filters)
-        alive |= {i["NetworkInterfaceId"] for i in raw}
-    return frozenset({*gateways, *interfaces} - alive)

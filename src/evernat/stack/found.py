@@ -195,11 +195,16 @@ class Node:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a default route leads: AWS's name of the field (`NatGatewayId`), the id, and whether it is `active`."""
+    """Where a default route leads: AWS's name of the field (`NatGatewayId`), the id, and whether it is `active`.
+
+    `field` is empty when the kind is not known (`targets`). A propagated route was learned by a gateway: a static one
+    takes precedence over it, and without that it holds again.
+    """
 
     field: str
     id: str
     state: str = "active"
+    propagated: bool = False
 
 
 @dataclass(frozen=True)
@@ -241,7 +246,9 @@ class Found:
     nodes: tuple[Node, ...] = ()
     route_tables: tuple[RouteTable, ...] = ()
     gone_targets: frozenset[str] = frozenset()
-    """Targets remembered for `destroy` that do not exist any more."""
+    """Targets that route tables remember and that do not exist any more."""
+    leave_routes: bool = False
+    """The user has agreed to leave tables without a default route whose former one cannot be put back."""
 
     @property
     def template(self) -> Template | None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from evernat.stack import names
 from evernat.stack.api import Api
-from evernat.stack.discover import gone, route_tables
+from evernat.stack.discover import route_tables
 from evernat.stack.errors import ApiError
-from evernat.stack.found import Found, RouteTable, Target
-from evernat.stack.parts.routes import DEFAULT, previous
+from evernat.stack.found import RouteTable, Target
+from evernat.stack.parts.routes import DEFAULT
 from evernat.stack.readiness import unproven
 from evernat.stack.serving import Scene, survey
+from evernat.stack.targets import gone, remembered
 
 TRIES = 5
 """How often routes are set before the loss of a race against a node is reported."""
@@ -50,7 +51,7 @@ def give_back(api: Api, stack: str) -> tuple[Returned, ...]:
     or destroy goes on from there.
     """
     taken = list(_taken(survey(api, stack)))
-    lost = gone(api, Found(stack, route_tables=tuple(table for table, _ in taken)))
+    lost = gone(api, [table for table, _ in taken])
     for table, former in taken:
         if former.id not in lost and names.GATEWAY_TAG in table.tags:
             api.call("ec2", "delete_tags", Resources=[table.id], Tags=[{"Key": names.GATEWAY_TAG}])
@@ -62,8 +63,8 @@ def give_back(api: Api, stack: str) -> tuple[Returned, ...]:
 def _taken(scene: Scene) -> Iterator[tuple[RouteTable, Target]]:
     """The tables that remember a former target, and that no proven gateway serves."""
     for table in scene.own_tables:
-        former = previous(table.tags)
-        if former and not _served(scene, table):
+        former = remembered(table.tags)
+        if former and former.field and not _served(scene, table):
             yield table, former
 
 

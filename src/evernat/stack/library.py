@@ -6,27 +6,38 @@ from dataclasses import replace
 from uuid import uuid4
 
 from evernat import version
+from evernat.stack import names
 from evernat.stack.api import Api
 from evernat.stack.apply import Report, Run
 from evernat.stack.boots import failed
 from evernat.stack.checks import check
 from evernat.stack.context import Context
-from evernat.stack.discover import discover, gone
+from evernat.stack.discover import discover
 from evernat.stack.environment import identify, look
 from evernat.stack.errors import BadInput, NotReady, OutcomeUnknown, Problem, StackError
+from evernat.stack.found import Found, RouteTable
 from evernat.stack.giveback import give_back
+from evernat.stack.parts.routes import LEAVE, stranded
 from evernat.stack.plan import plan_deploy, plan_destroy
 from evernat.stack.serving import survey
 from evernat.stack.spec import Gateway
 from evernat.stack.steps import Plan
+from evernat.stack.targets import gone
 from evernat.text import visible
+
+REMEDY = f"set the table's default route yourself, {LEAVE}"
 
 LOOKS = 4
 """How often a run looks again after a call whose outcome is unknown, before it gives up."""
 
 
-def plan(gateway: Gateway, api: Api | None = None, *, replace_routes: bool = False) -> Plan:
+def plan(
+    gateway: Gateway, api: Api | None = None, *, replace_routes: bool = False, leave_routes: bool = False
+) -> Plan:
     """What deploying the gateway would do. Changes nothing.
+
+    `replace_routes`: the user agrees to replace default routes that lead elsewhere; `leave_routes`: to leave a table
+    without a default route when it is no longer named and its former route cannot be put back.
 
     Raises BadInput with every problem of the input, ApiError when AWS refuses a query.
     """
@@ -37,15 +48,31 @@ def plan(gateway: Gateway, api: Api | None = None, *, replace_routes: bool = Fal
             [Problem("region", str(gateway.region), f"AWS is being asked in {api.region}", remedy)]
         )
     environment, found = look(api, gateway)
+    released = [t for t in found.route_tables if t.id not in gateway.private_route_table_ids]
+    found = _with_gone(api, found, released, leave_routes)
     check(Context(gateway, environment, found, version()), replace_routes=replace_routes)
     return plan_deploy(gateway, environment, found, version())
 
 
-def plan_removal(stack: str, api: Api) -> Plan:
-    """What destroying the stack would do. Changes nothing."""
+def plan_removal(stack: str, api: Api, *, leave_routes: bool = False) -> Plan:
+    """What destroying the stack would do. Changes nothing.
+
+    Raises BadInput when a default route cannot be put back, unless with `leave_routes`: its table is left without one.
+    """
     identify(api)
     found = discover(api, stack)
-    return plan_destroy(replace(found, gone_targets=gone(api, found)), api.region)
+    found = _with_gone(api, found, list(found.route_tables), leave_routes)
+    if not leave_routes:
+        problems = [Problem("route table", table.id, why, REMEDY) for table, why in stranded(found)]
+        if problems:
+            raise BadInput(problems)
+    return plan_destroy(found, api.region)
+
+
+def _with_gone(api: Api, found: Found, released: list[RouteTable], leave_routes: bool) -> Found:
+    """With what is known of the former targets of tables that are given back."""
+    own = [t for t in released if t.tags.get(names.STACK_TAG) == found.stack]
+    return replace(found, gone_targets=gone(api, own), leave_routes=leave_routes)
 
 
 def apply(
@@ -74,6 +101,7 @@ def deploy(
     api: Api,
     *,
     replace_routes: bool = False,
+    leave_routes: bool = False,
     ready: bool = True,
     timeout: float = 600.0,
     report: Report | None = None,
@@ -91,7 +119,7 @@ def deploy(
             if attempt == LOOKS:
                 raise
             api.clock.sleep(1.0 * attempt)
-        current = plan(gateway, api, replace_routes=replace_routes)
+        current = plan(gateway, api, replace_routes=replace_routes, leave_routes=leave_routes)
     raise AssertionError("unreachable")
 
 
@@ -114,7 +142,14 @@ def _given_up(api: Api, stack: str, error: NotReady) -> NotReady:
     return NotReady("\n".join(lines), error.remedy)
 
 
-def destroy(first: Plan, api: Api, *, timeout: float = 600.0, report: Report | None = None) -> None:
+def destroy(
+    first: Plan,
+    api: Api,
+    *,
+    leave_routes: bool = False,
+    timeout: float = 600.0,
+    report: Report | None = None,
+) -> None:
     """Apply a removal; after a call whose outcome is unknown look again and go on."""
     current = first
     for attempt in range(1, LOOKS + 1):
@@ -124,5 +159,5 @@ def destroy(first: Plan, api: Api, *, timeout: float = 600.0, report: Report | N
             if attempt == LOOKS:
                 raise
             api.clock.sleep(1.0 * attempt)
-        current = plan_removal(first.stack, api)
+        current = plan_removal(first.stack, api, leave_routes=leave_routes)
     raise AssertionError("unreachable")

@@ -65,18 +65,21 @@ def _by_interface(context: Context) -> list[Step]:
 
 
 def _by_address(context: Context) -> list[Step]:
-    """Addresses and routes are the nodes' to move: here they are made and lent, and then it is waited for."""
+    """Addresses and routes are the nodes' to move: here they are made and lent, and then it is waited for.
+
+    A table is given back before the nodes are replaced: a new one would not know it, and a moved gateway leaves it.
+    """
     return [
         *security_group.steps(context),
         *gateway_address.steps(context),
         *key.steps(context),
         *routes.lent(context),
+        *routes.given_back(context),
         *role.steps(context),
         *(step for slot in context.slots for step in template.steps(context, slot)),
         *(step for slot in context.slots for step in group.steps(context, slot)),
         *rolling.steps(context),
         *_proof(context),
-        *routes.given_back(context),
         *rolling.cleanup(context),
         *template.cleanup(context),
         *key.cleanup(context),

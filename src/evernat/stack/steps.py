@@ -29,6 +29,12 @@ class Call:
     """AWS error codes that mean it is so already, for instance NotFound when deleting."""
     patient: tuple[str, ...] = ()
     """Error codes (or words of the message) that pass by themselves: tried again for a bounded time."""
+    otherwise: Call | None = None
+    """What to do instead when AWS refuses it."""
+    undo: Call | None = None
+    """What takes it back when AWS refuses a later call of the same step."""
+    remedy: str = ""
+    """What the user can do when AWS refuses it, where that is known better than by the error's code."""
 
 
 @dataclass(frozen=True)

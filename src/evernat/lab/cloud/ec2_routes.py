@@ -9,12 +9,19 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from evernat.lab.cloud.ec2_targets import KINDS, kind_of
+from evernat.lab.cloud.ec2_targets import check as check_target
 from evernat.lab.cloud.errors import AwsError, invalid, missing
 from evernat.lab.cloud.filters import apply, page, select
 from evernat.lab.cloud.registry import Params, guards, handles
 from evernat.lab.cloud.resources import RouteRecord
 from evernat.lab.cloud.state import Region
-from evernat.lab.world import TargetKind
+
+TARGETS = (
+    *("GatewayId", "NatGatewayId", "NetworkInterfaceId", "InstanceId", "EgressOnlyInternetGatewayId"),
+    *dict.fromkeys(kind.parameter for kind in KINDS.values() if kind.parameter != "GatewayId"),
+)
+"""Parameters that can name a route's target."""
 
 FILTERS = {
     "route-table-id": "RouteTableId",
@@ -41,12 +48,14 @@ def local_cidrs(region: Region, vpc_id: str) -> list[str]:
     return [str(item["cidr_block"]) for item in found]
 
 
-def active(region: Region, route: RouteRecord) -> bool:
-    """Whether the target can take packets."""
+def active(region: Region, route: RouteRecord, vpc_id: str) -> bool:
+    """Whether the target can take packets of the table's VPC."""
     if route.kind == "eni":
         interface = region.interfaces.get(route.target_id)
         machine = region.machines.get(interface.plug.instance_id) if interface and interface.plug else None
         return machine is not None and machine.state in ("pending", "running")
+    if route.kind in KINDS:
+        return KINDS[route.kind].serves(region, route.target_id, vpc_id)
     if route.kind == "igw":
         gateway = region.ec2.internet_gateways.get(route.target_id)
         return gateway is not None and gateway.vpc is not None
@@ -65,12 +74,17 @@ def _destination(params: Params) -> str:
         raise invalid("destinationCidrBlock", text) from None
 
 
-def _target(region: Region, table: Any, params: Params) -> tuple[TargetKind, str]:
-    keys = ("GatewayId", "NatGatewayId", "NetworkInterfaceId", "InstanceId")
-    given = [k for k in keys if params.get(k)]
+def _target(region: Region, table: Any, params: Params) -> tuple[str, str]:
+    given = [k for k in TARGETS if params.get(k)]
     if len(given) != 1:
         raise AwsError("InvalidParameterCombination", "A route needs exactly one target.")
     wanted = str(params[given[0]])
+    if given[0] == "EgressOnlyInternetGatewayId":
+        raise invalid("destinationIpv6CidrBlock", "")  # IPv6 traffic only
+    kind = kind_of(given[0], wanted)
+    if kind:
+        check_target(region, kind, wanted, table.vpc_id)
+        return kind, wanted
     if given[0] == "GatewayId":
         return _gateway(region, table, wanted)
     if given[0] == "NatGatewayId":
@@ -91,7 +105,7 @@ def _target(region: Region, table: Any, params: Params) -> tuple[TargetKind, str
     return "eni", wanted
 
 
-def _gateway(region: Region, table: Any, gateway_id: str) -> tuple[TargetKind, str]:
+def _gateway(region: Region, table: Any, gateway_id: str) -> tuple[str, str]:
     gateway = region.ec2.internet_gateways.get(gateway_id)
     if gateway is None:
         raise AwsError("InvalidGatewayID.NotFound", f"The gateway ID '{gateway_id}' does not exist")
@@ -191,7 +205,8 @@ def described(region: Region, table: Any) -> dict[str, Any]:
         {"DestinationCidrBlock": c, "GatewayId": "local", "Origin": "CreateRouteTable", "State": "active"}
         for c in local_cidrs(region, table.vpc_id)
     ]
-    made = [_described_route(region, r) for r in region.routes.get(table.id, {}).values()]
+    records = [*region.routes.get(table.id, {}).values(), *region.propagated.get(table.id, [])]
+    made = [_described_route(region, r, table.vpc_id) for r in records]
     return {
         "RouteTableId": table.id,
         "VpcId": table.vpc_id,
@@ -203,13 +218,15 @@ def described(region: Region, table: Any) -> dict[str, Any]:
     }
 
 
-def _described_route(region: Region, route: RouteRecord) -> dict[str, Any]:
+def _described_route(region: Region, route: RouteRecord, vpc_id: str) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "DestinationCidrBlock": route.destination,
-        "Origin": "CreateRoute",
-        "State": "active" if active(region, route) else "blackhole",
+        "Origin": route.origin,
+        "State": "active" if active(region, route, vpc_id) else "blackhole",
     }
-    if route.kind == "igw":
+    if route.kind in KINDS:
+        shown[KINDS[route.kind].shown] = route.target_id
+    elif route.kind == "igw":
         shown["GatewayId"] = route.target_id
     elif route.kind == "nat":
         shown["NatGatewayId"] = route.target_id

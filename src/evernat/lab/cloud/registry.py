@@ -38,7 +38,14 @@ MOTO: dict[str, frozenset[str]] = {
         CreateKeyPair ImportKeyPair DescribeKeyPairs DeleteKeyPair
         DescribeRegions DescribeAvailabilityZones DescribeAccountAttributes
         DescribeInstanceTypes DescribeInstanceTypeOfferings
-        DescribeNetworkAcls DescribeDhcpOptions DescribeVpcEndpoints DescribeVpcPeeringConnections
+        DescribeNetworkAcls DescribeDhcpOptions
+        CreateVpcEndpoint DeleteVpcEndpoints
+        CreateVpcPeeringConnection AcceptVpcPeeringConnection DeleteVpcPeeringConnection
+        CreateTransitGateway DeleteTransitGateway DescribeTransitGateways
+        CreateTransitGatewayVpcAttachment DeleteTransitGatewayVpcAttachment DescribeTransitGatewayVpcAttachments
+        CreateCarrierGateway DeleteCarrierGateway DescribeCarrierGateways
+        CreateVpnGateway AttachVpnGateway DetachVpnGateway DeleteVpnGateway DescribeVpnGateways
+        CreateEgressOnlyInternetGateway DeleteEgressOnlyInternetGateway DescribeEgressOnlyInternetGateways
     """),
     "iam": _names("""
         CreateRole GetRole DeleteRole ListRoles UpdateRole UpdateRoleDescription UpdateAssumeRolePolicy

@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from evernat.lab.world import InstanceState, TargetKind
+from evernat.lab.world import InstanceState
 
 STATE_CODES: dict[str, int] = {
     "pending": 0,
@@ -53,11 +53,12 @@ class Plug:
 
 @dataclass(frozen=True)
 class RouteRecord:
-    """A route that somebody made; `kind` is never `local`."""
+    """A route that somebody made, or a gateway announced. `kind` is eni, igw, nat, or one of `ec2_targets`."""
 
     destination: str
-    kind: TargetKind
+    kind: str
     target_id: str
+    origin: str = "CreateRoute"
 
 
 @dataclass

@@ -75,6 +75,10 @@ class Region:
     groups: dict[str, Group] = field(default_factory=dict)
     routes: dict[str, dict[str, RouteRecord]] = field(default_factory=dict)
     """Route table id -> destination -> route."""
+    propagated: dict[str, list[RouteRecord]] = field(default_factory=dict)
+    """Route table id -> routes that a gateway learned by BGP, which nobody speaks here. `routes` come first."""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """Targets of routes that are made outside of EC2 (`ec2_targets`) -> the VPC that they serve."""
     unreachable: list[Unreachable] = field(default_factory=list)
     console: Callable[[str], bytes] = lambda _instance: b""
     """What an instance wrote to its console; there is none where no machines run."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from evernat.lab.cloud import ec2_public, ec2_routes
-from evernat.lab.cloud.resources import Interface, Machine
+from evernat.lab.cloud.resources import Interface, Machine, RouteRecord
 from evernat.lab.cloud.state import Region
 from evernat.lab.world import (
     Attachment,
@@ -54,16 +54,17 @@ def _subnets(region: Region) -> tuple[Subnet, ...]:
 def _table(region: Region, table: Any) -> RouteTable:
     routes = [Route(c, "local") for c in ec2_routes.local_cidrs(region, table.vpc_id)]
     for record in region.routes.get(table.id, {}).values():
-        there = (
-            record.target_id in region.interfaces
-            if record.kind == "eni"
-            else ec2_routes.active(region, record)
-        )
-        if there:
-            routes.append(Route(record.destination, record.kind, record.target_id))
-        else:
-            routes.append(Route(record.destination, "blackhole"))
+        routes.append(_route(region, record, table.vpc_id))
     return RouteTable(table.id, tuple(routes))
+
+
+def _route(region: Region, record: RouteRecord, vpc_id: str) -> Route:
+    if record.kind == "eni" and record.target_id in region.interfaces:
+        return Route(record.destination, "eni", record.target_id)
+    if record.kind in ("igw", "nat") and ec2_routes.active(region, record, vpc_id):
+        return Route(record.destination, "igw" if record.kind == "igw" else "nat", record.target_id)
+    # No packets come back from the other kinds (`ec2_targets`).
+    return Route(record.destination, "blackhole")
 
 
 def _group(group: Any) -> SecurityGroup:

@@ -8,11 +8,14 @@ from evernat.stack.checks.network import leads_out
 from evernat.stack.context import Context
 from evernat.stack.errors import Problem
 from evernat.stack.found import RouteTable
-from evernat.stack.parts.routes import describe, is_agreed, is_ours
+from evernat.stack.parts.routes import LEAVE, describe, is_agreed, is_ours, stranded
 
 
 def check(context: Context, *, replace_routes: bool) -> Iterator[Problem]:
-    """Tables of this VPC, not the public subnet's own, without a foreign default route (unless agreed to)."""
+    """Tables of this VPC, not the public subnet's own, without a foreign default route (unless agreed to).
+
+    And of those that are given back: their former routes can be put back (unless agreed to).
+    """
     gateway, environment = context.gateway, context.environment
     own = (environment.route_table_of(subnet) for subnet in gateway.subnets)
     # One that leads nowhere has been told already.
@@ -36,6 +39,14 @@ def check(context: Context, *, replace_routes: bool) -> Iterator[Problem]:
                 "is the route table of public_subnet: nodes would lose their own way out",
                 remedy,
             )
+        elif _foreign(table, context) and _strange(table):
+            yield Problem(
+                field,
+                identifier,
+                "has a default route to a target of a kind that this version of evernat does not know, "
+                "so nobody could put it back",
+                "replace or delete that route yourself, or remove the table from the list",
+            )
         elif _foreign(table, context) and not replace_routes:
             yield Problem(
                 field,
@@ -43,6 +54,16 @@ def check(context: Context, *, replace_routes: bool) -> Iterator[Problem]:
                 f"has a default route to {describe(table.default)}, which is not this stack's",
                 "run with --replace-routes to replace it (destroy puts it back), or remove the table from the list",
             )
+
+    if not context.found.leave_routes:
+        for table, why in stranded(context.found, kept=gateway.private_route_table_ids):
+            remedy = f"keep the table, or set its default route yourself, {LEAVE}"
+            yield Problem("private_route_table_ids", table.id, f"is no longer named, and {why}", remedy)
+
+
+def _strange(table: RouteTable) -> bool:
+    target = table.default
+    return target is not None and not target.field and not target.propagated and target.state == "active"
 
 
 def _foreign(table: RouteTable, context: Context) -> bool:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from evernat.stack import names
 from evernat.stack.context import LATER, Context, retag
 from evernat.stack.found import Found, RouteTable, Target
 from evernat.stack.steps import Call, Change, Step, Verb
+from evernat.stack.targets import is_uncertain, remembered, to_remember
 from evernat.stack.values import Ref
 
 DEFAULT = "0.0.0.0/0"
 
-TAG_FIELDS = {
-    "NatGatewayId": "nat-gateway-id",
-    "NetworkInterfaceId": "network-interface-id",
-    "TransitGatewayId": "transit-gateway-id",
-    "VpcPeeringConnectionId": "vpc-peering-connection-id",
-    "CarrierGatewayId": "carrier-gateway-id",
-    "LocalGatewayId": "local-gateway-id",
-    "CoreNetworkArn": "core-network-arn",
-    "OdbNetworkArn": "odb-network-arn",
-    "InstanceId": "instance-id",
-    "GatewayId": "gateway-id",
-}
-"""AWS's field for a route's target -> its name in the tag that remembers the former one."""
+LEAVE = "or run with --leave-routes: its table is then left without a default route"
 
 
 def steps(context: Context) -> list[Step]:
@@ -47,8 +37,8 @@ def lent(context: Context) -> list[Step]:
         table = context.environment.route_tables[identifier]
         wanted = {names.STACK_TAG: context.gateway.name, names.GATEWAY_TAG: gateway}
         target = table.default
-        if target and not is_ours(table, context.found) and target.state == "active":
-            wanted[names.PREVIOUS_ROUTE_TAG] = f"{TAG_FIELDS[target.field]}={target.id}"
+        if target and _worth_remembering(table, target, context.found):
+            wanted[names.PREVIOUS_ROUTE_TAG] = to_remember(target)
         made += retag("route", table.id, table.tags, wanted)
     return made
 
@@ -58,12 +48,18 @@ def given_back(context: Context) -> list[Step]:
     named = context.gateway.private_route_table_ids
     because = "private_route_table_ids no longer names it"
     tables = [t for t in context.found.route_tables if t.id not in named]
-    return [step for table in tables for step in _given_back(table, context.found, because)]
+    return _all_given_back(tables, context.found, because)
 
 
 def removal(found: Found) -> list[Step]:
     """Give back every table."""
-    return [step for table in found.route_tables for step in _given_back(table, found)]
+    return _all_given_back(list(found.route_tables), found)
+
+
+def _all_given_back(tables: list[RouteTable], found: Found, because: str = "") -> list[Step]:
+    """First those that may be refused, because nobody could say if the former target is there: then all others stay."""
+    tables.sort(key=lambda table: not is_uncertain(remembered(table.tags)))
+    return [step for table in tables for step in _given_back(table, found, because)]
 
 
 def taken_over(context: Context) -> list[RouteTable]:
@@ -90,14 +86,27 @@ def is_led(table: RouteTable, found: Found) -> bool:
 
 def is_agreed(table: RouteTable, found: Found) -> bool:
     """Whether a cut-off run had begun to replace this very route: the consent was given then."""
-    return table.tags.get(names.STACK_TAG) == found.stack and table.default == previous(table.tags)
+    return table.tags.get(names.STACK_TAG) == found.stack and table.default == remembered(table.tags)
 
 
-def previous(tags: Mapping[str, str]) -> Target | None:
-    """The target that the tag remembers."""
-    field, _, identifier = tags.get(names.PREVIOUS_ROUTE_TAG, "").partition("=")
-    known = {tag: name for name, tag in TAG_FIELDS.items()}
-    return Target(known[field], identifier) if field in known and identifier else None
+def stranded(found: Found, kept: Collection[str] = ()) -> Iterator[tuple[RouteTable, str]]:
+    """(table, why) of the tables, but for `kept`, whose route is to be put back and cannot be."""
+    for table in found.route_tables:
+        why = "" if table.id in kept else _lost(table, found)
+        if why:
+            yield table, why
+
+
+def _lost(table: RouteTable, found: Found) -> str:
+    """Why the former route of a table that leads to the stack cannot be put back; empty if it can, or there is none."""
+    if not is_ours(table, found) or table.tags.get(names.STACK_TAG) != found.stack:
+        return ""
+    former = remembered(table.tags)
+    if former and not former.field:
+        return f"led to {former.id} before, which is of a kind that this version of evernat does not know"
+    if former and former.id in found.gone_targets:
+        return f"led to {former.id} before, which does not exist any more, or does not serve this VPC"
+    return ""
 
 
 def describe(target: Target | None) -> str:
@@ -113,17 +122,18 @@ def _led(context: Context, table: RouteTable) -> list[Step]:
     if target and target.id == interface:
         return _remembered(context, table)
     tags = {names.STACK_TAG: context.gateway.name}
-    if target and not is_ours(table, context.found) and target.state == "active":
-        tags[names.PREVIOUS_ROUTE_TAG] = f"{TAG_FIELDS[target.field]}={target.id}"
+    if target and _worth_remembering(table, target, context.found):
+        tags[names.PREVIOUS_ROUTE_TAG] = to_remember(target)
+    there = target and not target.propagated
     # The tag first: once the route has changed nobody else remembers where it led.
     calls = (
         Call("ec2", "create_tags", {"Resources": [table.id], "Tags": names.tag_list(tags)}),
         _route(
-            "replace_route" if target else "create_route", table.id, {"NetworkInterfaceId": Ref("interface")}
+            "replace_route" if there else "create_route", table.id, {"NetworkInterfaceId": Ref("interface")}
         ),
     )
     change = Change(f"route {DEFAULT}", describe(target), interface or LATER)
-    return [Step("change" if target else "create", "route", table.id, calls, (change,))]
+    return [Step("change" if there else "create", "route", table.id, calls, (change,))]
 
 
 def _remembered(context: Context, table: RouteTable) -> list[Step]:
@@ -140,26 +150,52 @@ def _given_back(table: RouteTable, found: Found, because: str = "") -> list[Step
     tagged = table.tags.get(names.STACK_TAG) == found.stack
     if not ours and not tagged:
         return []
-    former = previous(table.tags) if tagged else None
-    if former and former.id in found.gone_targets:
-        because = f"{former.id}, where it led before, does not exist any more"
-        former = None
+    former = remembered(table.tags) if tagged else None
+    lost = _lost(table, found)
+    if lost:
+        # The user has been told, and goes on (`checks.routes`, `library.plan_removal`).
+        former, because = None, lost
     calls: list[Call] = []
     if tagged and names.GATEWAY_TAG in table.tags:
-        # From here on no node may lead the table; until the end the other tags say what is still to do.
-        forget_gateway = {"Resources": [table.id], "Tags": [{"Key": names.GATEWAY_TAG}]}
-        calls.append(Call("ec2", "delete_tags", forget_gateway))
+        calls.append(_withdrawn(table))
     if ours and former:
-        calls.append(_route("replace_route", table.id, {former.field: former.id}))
+        calls.append(_put_back(table, former, found))
     if ours and not former:
-        params = {"RouteTableId": table.id, "DestinationCidrBlock": DEFAULT}
-        calls.append(Call("ec2", "delete_route", params, done=("InvalidRoute.NotFound",)))
+        calls.append(_deleted(table))
     if tagged:
         forget = [{"Key": names.STACK_TAG}, {"Key": names.PREVIOUS_ROUTE_TAG}]
         calls.append(Call("ec2", "delete_tags", {"Resources": [table.id], "Tags": forget}))
     changes = (Change(f"route {DEFAULT}", describe(table.default), describe(former)),) if ours else ()
     verb: Verb = "delete" if ours and not former else "change"
     return [Step(verb, "route", table.id, tuple(calls), changes, because)]
+
+
+def _withdrawn(table: RouteTable) -> Call:
+    """From here on no node may lead the table; until the end the other tags say what is still to do.
+
+    Should AWS then refuse to put the route back, nodes must be able to lead it again: else it dies with its node.
+    """
+    tags = [{"Key": names.GATEWAY_TAG, "Value": table.tags[names.GATEWAY_TAG]}]
+    undo = Call("ec2", "create_tags", {"Resources": [table.id], "Tags": tags})
+    forget = {"Resources": [table.id], "Tags": [{"Key": names.GATEWAY_TAG}]}
+    return Call("ec2", "delete_tags", forget, undo=undo)
+
+
+def _put_back(table: RouteTable, former: Target, found: Found) -> Call:
+    call = _route("replace_route", table.id, {former.field: former.id})
+    if found.leave_routes:
+        return replace(call, otherwise=_deleted(table))
+    return replace(call, remedy=f"see why {former.id} does not take the route; {LEAVE}")
+
+
+def _deleted(table: RouteTable) -> Call:
+    params = {"RouteTableId": table.id, "DestinationCidrBlock": DEFAULT}
+    return Call("ec2", "delete_route", params, done=("InvalidRoute.NotFound",))
+
+
+def _worth_remembering(table: RouteTable, target: Target, found: Found) -> bool:
+    """A propagated route stays below ours, and needs nobody to put it back."""
+    return not is_ours(table, found) and target.state == "active" and not target.propagated
 
 
 def _route(operation: str, table: str, target: Mapping[str, object]) -> Call:
