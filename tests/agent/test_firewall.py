@@ -214,6 +214,7 @@ def test_metadata_needs_no_entry(net: Net, render: Render) -> None:
             with pytest.raises(TimeoutError):
                 made.connect((NODE, 22))
     with net.socket("outside", timeout=0.3) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the server's connections may linger
         made.bind((METADATA, 80))
         with pytest.raises(TimeoutError):
             made.connect((NODE, 22))

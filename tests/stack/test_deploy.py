@@ -53,7 +53,7 @@ def test_calls_of_a_plan(world: World) -> None:
     world.deploy(gateway)
     api, mutations = world.api(), len(world.mutations())
     assert library.plan(gateway, api).changes == ()
-    assert len(api.calls) <= 26
+    assert len(api.calls) <= 27
     assert len(world.mutations()) == mutations
 
 
