@@ -97,7 +97,8 @@ class Stack(Deployed):
         """What that node's agent says is not as it could be."""
         with contextlib.suppress(LabError, ValueError):
             shown = self.lab.exec(self.holder, ["evernat-agent", "status", "--json"], inside=True)
-            return list(json.loads(shown.stdout)["notes"])
+            found = json.loads(shown.stdout)
+            return [*found.get("notes", []), *found.get("problems", [])]
         return []
 
 
