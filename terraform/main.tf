@@ -6,10 +6,8 @@ data "aws_region" "current" {}
 
 data "aws_caller_identity" "current" {}
 
-# Nodes of a stack find each other by its name, so there it must be unlike that of any other workspace.
+# Nodes of a stack find each other, and their parameters, by its name: it must be unlike that of any other workspace.
 resource "terraform_data" "stack" {
-  count = local.by_address ? 1 : 0
-
   # What it was when it was made; see the precondition that compares.
   input = local.ring
 
@@ -21,7 +19,7 @@ resource "terraform_data" "stack" {
 locals {
   by_address = var.topology != "single" || var.identity == "address"
   ring       = var.topology == "ring"
-  stack      = local.by_address ? "${var.name}-${substr(terraform_data.stack[0].id, 0, 8)}" : var.name
+  stack      = "${var.name}-${substr(terraform_data.stack.id, 0, 8)}"
   subnets    = length(var.public_subnets) > 0 ? var.public_subnets : [var.public_subnet]
 
   # Where gateways are addresses, nodes live in slots a, b, ... in the order of the subnets, a group each. Otherwise

@@ -50,7 +50,7 @@ resource "aws_security_group" "this" {
       error_message = "A gateway of the ring would serve nobody: give each a CIDR block in private_subnets_cidr_blocks, or take its subnet out of public_subnets."
     }
     precondition {
-      condition     = alltrue([for made in terraform_data.stack : made.output == local.ring])
+      condition     = terraform_data.stack.output == local.ring
       error_message = "This stack cannot become a ring or cease to be one: all its gateways would be other ones, at other addresses. Make the new one in a module call of its own with another name, then remove this one."
     }
     precondition {

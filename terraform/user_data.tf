@@ -27,7 +27,7 @@ locals {
       groups    = local.group_names
     }
     likely = {
-      stack     = local.by_address ? "${var.name}-0f1e2d3c" : var.name
+      stack     = "${var.name}-0f1e2d3c"
       interface = "eni-0f1e2d3c4b5a69788"
       addresses = { for home, _ in local.gateways : home => local.create_address || local.own_address ? "eipalloc-0a1b2c3d4e5f60718" : null }
       groups    = { for slot in local.slots : slot => "${var.name}20260102030405067800000001${local.by_address ? "-${slot}" : ""}" }

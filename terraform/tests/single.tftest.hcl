@@ -32,6 +32,12 @@ mock_provider "aws" {
   }
 }
 
+override_resource {
+  target          = terraform_data.stack
+  override_during = plan
+  values          = { id = "c90888dd-1111-2222-3333-444455556666", output = false }
+}
+
 variables {
   name                        = "main"
   vpc_id                      = "vpc-0a1b2c3d4e5f60718"
@@ -48,7 +54,7 @@ run "article" {
     error_message = "Every table's default route leads to the interface."
   }
   assert {
-    condition     = length(aws_eip.this) == 0 && length(aws_eip_association.this) == 0 && length(aws_route.led) == 0 && length(aws_ssm_parameter.agent) == local.code.parameters && length(aws_ssm_parameter.key) == 0 && length(terraform_data.stack) == 0
+    condition     = length(aws_eip.this) == 0 && length(aws_eip_association.this) == 0 && length(aws_route.led) == 0 && length(aws_ssm_parameter.agent) == local.code.parameters && length(aws_ssm_parameter.key) == 0
     error_message = "A user of the former module gets no address, no key, and nothing of a pair's."
   }
   assert {
@@ -80,7 +86,7 @@ run "article" {
     error_message = "The template has the user data."
   }
   assert {
-    condition     = local.settings.real["node"] == jsonencode({ address = null, clients = var.private_subnets_cidr_blocks, firewall = local.firewall, code = [for i in range(local.code.parameters) : "/evernat/main/agent/${local.code.digest}/${i}"], forwards = [], group = "main20260102030405067800000001", hook = "evernat-ready", identity = "eni", interface = "eni-0a1b2c3d4e5f60718", probe = null, stack = "main", version = local.manifest.version })
+    condition     = local.settings.real["node"] == jsonencode({ address = null, clients = var.private_subnets_cidr_blocks, firewall = local.firewall, code = [for i in range(local.code.parameters) : "/evernat/main-c90888dd/agent/${local.code.digest}/${i}"], forwards = [], group = "main20260102030405067800000001", hook = "evernat-ready", identity = "eni", interface = "eni-0a1b2c3d4e5f60718", probe = null, stack = "main-c90888dd", version = local.manifest.version })
     error_message = "The node is told the interface, the clients and its group."
   }
   assert {
@@ -100,7 +106,7 @@ run "article" {
     error_message = "The former module's outputs."
   }
   assert {
-    condition     = aws_security_group.this.tags == tomap({ Name = "nat-instance-main", "evernat:part" = "security-group", "evernat:stack" = "main" })
+    condition     = aws_security_group.this.tags == tomap({ Name = "nat-instance-main", "evernat:part" = "security-group", "evernat:stack" = "main-c90888dd" })
     error_message = "The former module's Name."
   }
 }

@@ -143,6 +143,7 @@ class Stub:
     hang_up: dict[str, list[str]] = field(default_factory=dict)  # action -> "before" or "after" its effect
     hook: str = "waiting"
     parameters: dict[str, str] = field(default_factory=dict)
+    reads: list[list[str]] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)
     unhealthy: list[str] = field(default_factory=list)
     checkip: str = ""  # what the address service answers, the caller's address if empty
@@ -186,10 +187,17 @@ class Stub:
 
     def _store(self, target: str, asked: dict[str, Any], start_response: Any) -> list[bytes]:
         """The parameter store."""
+        action = target.partition(".")[2]
+        if self.hang_up.get(action):
+            self.hang_up[action].pop(0)
+            raise ConnectionAbortedError
+        if self.refuse.get(action):
+            return self._refusal(start_response, self.refuse[action].pop(0))
         if target.endswith("PutParameter"):
             self.parameters[asked["Name"]] = asked["Value"]
             self.writes.append((asked["Name"], asked["Value"]))
             return _answer(start_response, "200 OK", "{}")
+        self.reads.append(asked["Names"])
         there = [name for name in asked["Names"] if name in self.parameters]
         found = [{"Name": name, "Value": self.parameters[name]} for name in there]
         missing = sorted({*asked["Names"]} - {*there})
@@ -353,9 +361,11 @@ class Lab:
         settings: NodeConfig | None = None,
         path: str = "",
         constants: Mapping[str, str] = MappingProxyType({}),
+        *,
+        fetched: bool = True,
         **env: str,
     ) -> None:
-        """Start the agent from the sources as they travel, those beside the user data fetched before.
+        """Start the agent from the sources as they travel; `fetched`: those beside the user data are on its disk.
 
         `constants`: other values of some in contract.py or decide.py, for those who have no time.
         """
@@ -369,9 +379,11 @@ class Lab:
         for name, value in constants.items():
             text, found = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
             assert found == 1, name
-        unpack(str(self.home / "agent"), text)
+        if fetched:
+            unpack(str(self.home / "agent"), text)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        told = {**json.loads(settings.json()), "code": [f"{folder(settings.stack)}/{digest}/0"]}
+        names = [f"{folder(settings.stack)}/{digest}/0"] if constants else list(code)
+        told = {**json.loads(settings.json()), "code": names}
         (self.home / "agent.json").write_text(json.dumps(told))
         assert "-SEs -m agent" in PROGRAM
         self.agent = self.fabric.spawn(

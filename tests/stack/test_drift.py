@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from evernat.stack import library
+from evernat.bundle import folder, parameters
+from evernat.stack import library, names
 from tests.stack.world import World
 
 
@@ -65,6 +66,21 @@ def drift_route(world: World, ec2: Any) -> None:
     ec2.delete_route(RouteTableId=world.network.private_route_table_ids[0], DestinationCidrBlock="0.0.0.0/0")
 
 
+def drift_code(world: World, _ec2: Any) -> None:
+    first, *_, last = parameters("main", "eni")
+    world.client("ssm").delete_parameters(Names=[first, last])
+
+
+def drift_foreign_code(world: World, _ec2: Any) -> None:
+    name = f"{folder('main')}/0123456789abcdef/0"
+    world.client("ssm").put_parameter(Name=name, Value="#", Type="String")
+
+
+def drift_report(world: World, _ec2: Any) -> None:
+    name = names.report_parameter("main", "other")
+    world.client("ssm").put_parameter(Name=name, Value="{}", Type="String")
+
+
 @pytest.mark.parametrize(
     ("drift", "parts"),
     [
@@ -78,6 +94,9 @@ def drift_route(world: World, ec2: Any) -> None:
         (drift_hook, ["launch-hook"]),
         (drift_tags, ["interface"]),
         (drift_route, ["route"]),
+        (drift_code, ["code"]),
+        (drift_foreign_code, ["code"]),
+        (drift_report, ["report"]),
     ],
 )
 def test_drift(world: World, drift: Any, parts: list[str]) -> None:

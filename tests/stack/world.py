@@ -224,7 +224,7 @@ class World:
     def complete(self) -> None:
         """Assert that the account has exactly one whole stack more than before, each thing once."""
         counts = {kind: len(things) for kind, things in self.made().items()}
-        # Two interfaces: the persistent one and the node's own.
+        # Two interfaces: the persistent one and the node's own. One parameter is the node's report.
         assert counts == {
             "instances": 1, "interfaces": 2, "addresses": 1, "security groups": 1, "templates": 1, "groups": 1,
             "parameters": CODE + 1, "roles": 1, "profiles": 1,

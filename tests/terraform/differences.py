@@ -55,7 +55,7 @@ DIFFERENCES = (
         "Description",
         "`evernat gateway STACK`",
         "`evernat gateway NAME`",
-        "pair and ring: the stack's name has a unique ending, which is known late",
+        "the stack's name has a unique ending, which is known late",
     ),
     Difference(
         "template: size of the disk",

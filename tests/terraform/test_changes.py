@@ -78,3 +78,32 @@ def test_groups_go_first(pair: Terraform) -> None:
     )
     assert [address for address, at in begun if at < last and "autoscaling_group" not in address] == []
     assert pair.state() == {}
+
+
+SINGLE = """
+module "CALLED" {
+  source = "MODULE"
+
+  name                        = "main"
+  vpc_id                      = "vpc-0a1b2c3d4e5f60718"
+  public_subnet               = "subnet-0a"
+  private_subnets_cidr_blocks = ["172.18.64.0/20"]
+}
+"""
+
+
+def test_workspaces_may_share_a_name(terraform: Starter) -> None:
+    """Two singles of one name: neither makes, reads or writes a parameter of the other's, nor touches its nodes."""
+    started = terraform("6.69", main=SINGLE.replace("CALLED", "a") + SINGLE.replace("CALLED", "b"))
+    state = started.apply()
+    names = [v["name"] for address, v in state.items() if "aws_ssm_parameter" in address]
+    assert len(names) > 10
+    assert len(set(names)) == len(names)
+    stacks = {state[f"module.{one}.aws_iam_role.this"]["tags"]["evernat:stack"]: one for one in "ab"}
+    assert len(stacks) == 2
+    for stack, one in stacks.items():
+        policy = state[f"module.{one}.aws_iam_role_policy.agent"]["policy"]
+        arns = re.findall(r':parameter(/[^"]+)', policy)
+        assert arns
+        assert all(arn.startswith(f"/evernat/{stack}/") for arn in arns)
+        assert set(re.findall(r'"aws:ResourceTag/evernat:stack":"([^"]+)"', policy)) == {stack}

@@ -1,4 +1,4 @@
-"""`run` and `cluster` are the daemons (of an interface, of addresses), `status [--json]` prints what they know."""
+"""`run` and `cluster` start the daemon that the settings' identity asks for, `status [--json]` prints what it knows."""
 
 import sys
 

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from .daemon import find, log, notify, read
 from .effects import EffectError
@@ -19,6 +20,9 @@ from .effects.store import Store
 
 KEPT = "beside.txt"
 """What was fetched, as it was: a node that starts again needs the parameter store for its key only."""
+
+PAUSE = 0.5
+"""Seconds between two attempts to fetch."""
 
 
 def joined(code: Sequence[str], values: dict[str, str]) -> str:
@@ -66,32 +70,27 @@ def _write(path: str, text: str) -> None:
 
 
 def fetch(store: Store, folder: str, key: str, code: Sequence[str]) -> str:
-    """Have the files below `folder`; gives the text of the parameter `key`, where a stack has one."""
+    """Have the files below `folder`; gives the text of the parameter `key`, where a stack has one.
+
+    What the disk has is not asked for: an agent whose stack has no key starts again without the parameter store.
+    """
     text, names = kept(folder, code), [key] if key else []
     values = store.parameters(names if text else [*names, *code])
     unpack(folder, text or joined(code, values))
+    log("code", origin="disk" if text else "parameters", folder=code[0].rpartition("/")[0])
     return values.get(key, "")
 
 
 def main(arguments: list[str]) -> int:
-    """Wait for key and files: without them no peer is to be trusted, and nothing can be decided."""
+    """Become the daemon of the settings' identity, once its files are here, and the key of a cluster's node."""
     text = read(arguments)
     settings = json.loads(text)
     metadata = Metadata()
     host = find(metadata)
-    log("start", version=settings["version"], stack=settings["stack"], instance=host.instance)
-    store, said = Store(host, metadata), ""
-    while True:
-        try:
-            key = fetch(store, os.path.dirname(__file__), settings.get("key_parameter", ""), settings["code"])
-            break
-        except EffectError as error:
-            if said != str(error):
-                log("unknown", fact="parameters", reason=str(error))
-            said = str(error)
-            notify("WATCHDOG=1")
-            time.sleep(0.5)
-    if key:
+    who = {name: settings[name] for name in ("version", "stack", "slot") if name in settings}
+    log("start", **who, instance=host.instance)
+    key = _awaited(Store(host, metadata), settings)
+    if settings["identity"] == "address":
         from .cluster import Agent
         from .cluster_model import Config
 
@@ -99,3 +98,18 @@ def main(arguments: list[str]) -> int:
     from .run import run
 
     run(text, host)
+
+
+def _awaited(store: Store, settings: dict[str, Any]) -> str:
+    """Fetch until it succeeds: without the files nothing can be decided, and without the key no peer be trusted."""
+    said = ""
+    while True:
+        try:
+            folder, key = os.path.dirname(__file__), settings.get("key_parameter", "")
+            return fetch(store, folder, key, settings["code"])
+        except EffectError as error:
+            if said != str(error):
+                log("unknown", fact="parameters", reason=str(error))
+            said = str(error)
+            notify("WATCHDOG=1")
+            time.sleep(PAUSE)
