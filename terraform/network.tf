@@ -58,6 +58,10 @@ resource "aws_security_group" "this" {
       error_message = "An interface cannot move to another zone: leave identity out, or set topology = \"single\"."
     }
     precondition {
+      condition     = var.fast_path == "off" || local.slot_count == 1 || local.node_address == "own"
+      error_message = "fast_path cannot be on while a gateway is on its node's primary address: what bypasses the rules would go on under a stranger's address when the agent dies. Set node_address = \"own\"."
+    }
+    precondition {
       condition     = local.by_address || var.node_address == null
       error_message = "node_address is for gateways that are addresses: leave it out, or set identity = \"address\"."
     }

@@ -251,3 +251,27 @@ def test_too_deep_for_a_parser() -> None:
     for entry in ({"path": "/x", "x": deep}, circle):
         with pytest.raises(BadInput, match="nested deeper"):
             gateway_from({**GOOD, "user_data_write_files": [entry]})
+
+
+@pytest.mark.parametrize(
+    ("fields", "taken"),
+    [
+        ({}, True),
+        ({"identity": "address"}, True),
+        ({"topology": "pair"}, True),
+        ({"topology": "pair", "node_address": "shared"}, False),
+        ({"topology": "ring"}, False),
+        ({"topology": "ring", "node_address": "own"}, True),
+    ],
+)
+def test_the_fast_path_needs_addresses_of_its_own(fields: dict[str, Any], taken: bool) -> None:
+    """What bypasses the rules heeds no dead man's switch: so not where a node's own address would be seen."""
+    several = {"public_subnets": ["subnet-0a", "subnet-0b"]} if "topology" in fields else {}
+    given = {**GOOD, **fields, **several, "fast_path": "on"}
+    if several:
+        del given["public_subnet"]
+    if taken:
+        assert gateway_from(given).fast_path == "on"
+    else:
+        with pytest.raises(BadInput, match=r"fast_path.*own"):
+            gateway_from(given)

@@ -159,6 +159,16 @@ TOGETHER: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         },
         ("A gateway of the ring would serve nobody",),
     ),
+    (
+        {
+            "topology": "pair",
+            "public_subnet": None,
+            "public_subnets": TWO,
+            "node_address": "shared",
+            "fast_path": "on",
+        },
+        ("fast_path cannot be on while a gateway is on its node's primary address",),
+    ),
     ({"node_address": "own"}, ("node_address is for gateways that are addresses",)),
     ({"node_address": "shared", "identity": "eni"}, ("node_address is for gateways that are addresses",)),
     (

@@ -257,6 +257,18 @@ class Gateway(BaseModel):
             )
         return value
 
+    @field_validator("fast_path")
+    @classmethod
+    def _fast_path(cls, value: str, info: ValidationInfo) -> str:
+        topology = info.data.get("topology", "single")
+        own = (info.data.get("node_address") or ("own" if topology == "pair" else "shared")) == "own"
+        if value == "on" and topology != "single" and not own:
+            raise ValueError(
+                "cannot be on while a gateway is on its node's primary address: what bypasses the rules would go on "
+                'under a stranger\'s address when the agent dies. Set node_address = "own"'
+            )
+        return value
+
     @field_validator("public_subnets")
     @classmethod
     def _enough_subnets(cls, values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
