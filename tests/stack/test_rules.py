@@ -122,14 +122,13 @@ def test_a_users_description_stays(world: World) -> None:
 
 def test_a_group_of_a_former_version(world: World) -> None:
     """Its rules become ours; a network that it let in and nobody wants goes; what names a port stays with the user."""
-    cidrs = list(world.gateway().private_subnets_cidr_blocks)
+    yesterday = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "172.18.112.0/20"}]}
     world.deploy(world.gateway(port_forward=[FORWARD]))
-    world.client("ec2").authorize_security_group_ingress(GroupId=group(world), IpPermissions=[SSH])
+    world.client("ec2").authorize_security_group_ingress(GroupId=group(world), IpPermissions=[SSH, yesterday])
     forget(world)
-    world.deploy(world.gateway(private_subnets_cidr_blocks=cidrs[:2]))
+    world.deploy(world.gateway())
     assert rules(world) == {
-        ("-1", -1, cidrs[0]): MARK,
-        ("-1", -1, cidrs[1]): MARK,
+        **{("-1", -1, cidr): MARK for cidr in world.gateway().private_subnets_cidr_blocks},
         ("tcp", 8080, "192.0.2.0/24"): "",
         ("tcp", 22, "0.0.0.0/0"): "",
     }
