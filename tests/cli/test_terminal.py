@@ -95,20 +95,23 @@ def test_spinner() -> None:
     assert "\x07" not in plain
 
 
-def filled(kind: Any, make: Maker, name: str = "") -> Any:
+def filled(kind: Any, make: Maker, name: str = "", within: tuple[Any, ...] = ()) -> Any:
     """A value of a type, with every text in it made by `make`, and one of each thing that may be several."""
     origin, arguments = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{f.name: filled(hints[f.name], make, f.name) for f in dataclasses.fields(kind)})  # type: ignore[operator]
+        return kind(
+            **{f.name: filled(hints[f.name], make, f.name, (*within, kind)) for f in dataclasses.fields(kind)}
+        )  # type: ignore[operator]
     if origin in (Union, types.UnionType):
-        return filled(arguments[0], make, name)
+        # What may hold another of its kind holds none.
+        return None if arguments[0] in within else filled(arguments[0], make, name, within)
     if origin is tuple:
-        return (filled(arguments[0], make, name),)
+        return (filled(arguments[0], make, name, within),)
     if origin is Literal:
         return arguments[0]
     if origin is not None and issubclass(origin, Mapping):
-        return {make(name): filled(arguments[1], make, name)}
+        return {make(name): filled(arguments[1], make, name, within)}
     return {str: make(name), int: 3, float: 1.5, bool: True}.get(kind)
 
 

@@ -61,8 +61,9 @@ class Scene:
     def deploy(self, **options: Any) -> None:
         """The whole of it, over the former routes."""
         gateway, api = self.wanted(self.world, **options.pop("fields", {})), self.world.api()
-        options["replace_routes"] = True
-        library.deploy(gateway, library.plan(gateway, api, **options), api, **options)
+        leave = bool(options.get("leave_routes"))
+        plan = library.plan(gateway, api, replace_routes=True, leave_routes=leave)
+        library.deploy(gateway, plan, api, replace_routes=True, **options)
 
     def destroy(self, **options: Any) -> None:
         """As the command does."""

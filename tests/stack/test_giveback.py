@@ -13,9 +13,11 @@ from evernat.stack.errors import ApiError, NotReady
 from evernat.stack.giveback import give_back
 from evernat.stack.spec import Gateway
 from evernat.stack.status import status
+from tests import targets
 from tests.stack.cluster import Agents
 from tests.stack.support import pair, ring
 from tests.stack.telling import PASSES, failing
+from tests.stack.test_former_routes import Scene
 from tests.stack.world import World, nat_gateway
 
 NO_WAY = failing("foreign forward chain", "table ip filter chain FORWARD drops")
@@ -166,6 +168,22 @@ def test_the_former_target_is_gone(world: World) -> None:
     assert all(tags(world, t)["evernat:gateway"] == "main" for t in world.network.private_route_table_ids)
 
 
+@pytest.mark.parametrize("kind", targets.KINDS)
+def test_each_kind(world: World, kind: str) -> None:
+    """Whatever a table led to, it is given back to; a kind that is not known leaves it with the stack."""
+    scene = Scene(world, "pair", [kind])
+    hasty(world)
+    with pytest.raises(NotReady, match=f"{scene.tables[0]} leads to .* again"):
+        scene.deploy(timeout=60)
+    assert scene.leads()[scene.tables[0]] == scene.former[scene.tables[0]]
+    retaken(world)
+    tag = [{"Key": "evernat:previous-route", "Value": "warp-gate-id=wg-1"}]
+    world.client("ec2").create_tags(Resources=[scene.tables[0]], Tags=tag)
+    with pytest.raises(NotReady, match="could not be given back to warp-gate-id=wg-1: it is of a kind"):
+        world.deploy(pair(world), timeout=60)
+    assert tags(world, scene.tables[0])["evernat:gateway"] == "main"
+
+
 def replaced(world: World, table: str, agents: Agents) -> None:
     """The holder sets a table's route."""
     holder = agents.nodes[agents.holders()["main"]]
@@ -227,6 +245,8 @@ def test_refused(world: World, monkeypatch: pytest.MonkeyPatch, operation: str, 
         refusing(patch, operation)
         with pytest.raises(NotReady) as caught:
             world.deploy(pair(world), timeout=10)
+    if operation == "replace_route":  # tables that stay with the nodes must follow them
+        assert all(tags(world, t)["evernat:gateway"] == "main" for t in world.network.private_route_table_ids)
     first, *others = caught.value.cause.splitlines()
     assert "not ready after 10 s" in first
     assert any(words in line and "UnauthorizedOperation" in line for line in others)

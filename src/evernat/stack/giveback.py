@@ -51,20 +51,40 @@ def give_back(api: Api, stack: str) -> tuple[Returned, ...]:
     or destroy goes on from there.
     """
     taken = list(_taken(survey(api, stack)))
-    lost = gone(api, [table for table, _ in taken])
-    for table, former in taken:
-        if former.id not in lost and names.GATEWAY_TAG in table.tags:
+    missing = gone(api, (table for table, _ in taken))
+    lost = {t.id: _problem(f, missing) for t, f in taken if not f.field or f.id in missing}
+    for table, _ in taken:
+        if table.id not in lost and names.GATEWAY_TAG in table.tags:
             api.call("ec2", "delete_tags", Resources=[table.id], Tags=[{"Key": names.GATEWAY_TAG}])
-    there = {table.id: former for table, former in taken if former.id not in lost}
-    kept = [Returned(t.id, f.id, problem="it does not exist any more") for t, f in taken if f.id in lost]
-    return (*kept, *_led(api, there))
+    there = {table.id: former for table, former in taken if table.id not in lost}
+    kept = [Returned(t.id, f.id, problem=lost[t.id]) for t, f in taken if t.id in lost]
+    returned = (*kept, *_led(api, there))
+    refused = {one.table for one in returned if one.problem} & there.keys()
+    for table, _ in taken:
+        if table.id in refused:
+            _lent_again(api, table)
+    return returned
+
+
+def _problem(former: Target, missing: frozenset[str]) -> str:
+    if former.id in missing:
+        return "it does not exist any more"
+    return "it is of a kind that this version of evernat does not know"
+
+
+def _lent_again(api: Api, table: RouteTable) -> None:
+    """A table that goes on leading to a node must follow when the gateway moves: nodes may set its route again."""
+    gateway = table.tags.get(names.GATEWAY_TAG)
+    if gateway:
+        tags = [{"Key": names.GATEWAY_TAG, "Value": gateway}]
+        api.call("ec2", "create_tags", Resources=[table.id], Tags=tags)
 
 
 def _taken(scene: Scene) -> Iterator[tuple[RouteTable, Target]]:
     """The tables that remember a former target, and that no proven gateway serves."""
     for table in scene.own_tables:
         former = remembered(table.tags)
-        if former and former.field and not _served(scene, table):
+        if former and not _served(scene, table):
             yield table, former
 
 
