@@ -222,3 +222,12 @@ def test_reports(ready: Lab) -> None:
     limits = "not set: netfilter/nf_conntrack_"  # no namespace has its own
     assert not [each for each in told["problems"] if not str(each).startswith(limits)]  # type: ignore[attr-defined]
     assert len(ready.cloud.writes) <= 3
+
+
+def test_a_report_that_got_lost(lab: Lab) -> None:
+    """It is made up for within seconds, not at the next time a report is due."""
+    lab.cloud.refuse["PutParameter"] = ["ThrottlingException", "ThrottlingException"]
+    lab.start()
+    lab.until(lambda: lab.cloud.hook == "CONTINUE")
+    lab.until(lambda: report(lab).get("proven"), 15)
+    assert lab.cloud.refuse["PutParameter"] == []

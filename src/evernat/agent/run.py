@@ -311,9 +311,9 @@ class Agent:
         now, wrong = time.monotonic(), self._problems()
         told = report.due(self.state, self.seen, wrong, self.told, now)
         if told:
-            self.told = told  # whatever comes of it: the next one is soon enough
             text = json.dumps(report.of_gateway(self.state, self.seen, wrong, now, time.time()))
             cloud.put(contract.report(self.config.stack, self.config.stack), text)
+            self.told = told  # one that got lost is made up for soon: a connection dies when an address moves
 
     def _find_uplink(self) -> None:
         metadata = Metadata()
