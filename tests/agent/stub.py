@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qsl
 
 from evernat.agent.beside import joined, unpack
@@ -145,6 +145,7 @@ class Stub:
     parameters: dict[str, str] = field(default_factory=dict)
     reads: list[list[str]] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)
+    odd: list[str | None] = field(default_factory=list)
     unhealthy: list[str] = field(default_factory=list)
     checkip: str = ""  # what the address service answers, the caller's address if empty
 
@@ -186,13 +187,17 @@ class Stub:
         return _answer(start_response, "200 OK", text)
 
     def _store(self, target: str, asked: dict[str, Any], start_response: Any) -> list[bytes]:
-        """The parameter store."""
+        """The parameter store; `odd` are answers that it gives instead, None a refusal, in turn."""
         action = target.partition(".")[2]
         if self.hang_up.get(action):
             self.hang_up[action].pop(0)
             raise ConnectionAbortedError
         if self.refuse.get(action):
             return self._refusal(start_response, self.refuse[action].pop(0))
+        if self.odd:
+            self.odd.append(self.odd.pop(0))
+            text = self.odd[-1]
+            return _answer(start_response, "200 OK" if text else "400 Bad Request", text or "{}")
         if target.endswith("PutParameter"):
             self.parameters[asked["Name"]] = asked["Value"]
             self.writes.append((asked["Name"], asked["Value"]))
@@ -355,19 +360,24 @@ class Lab:
     home: Path
     python: str = "/usr/bin/python3"
     agent: subprocess.Popen[bytes] | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    output: IO[bytes] | None = None  # where the log goes instead of the file
+    kept: list[Any] = field(default_factory=list)  # what must stay open
 
     def start(
         self,
         settings: NodeConfig | None = None,
         path: str = "",
         constants: Mapping[str, str] = MappingProxyType({}),
+        inserted: Mapping[str, str] = MappingProxyType({}),
         *,
         fetched: bool = True,
         **env: str,
     ) -> None:
         """Start the agent from the sources as they travel; `fetched`: those beside the user data are on its disk.
 
-        `constants`: other values of some in contract.py or decide.py, for those who have no time.
+        `constants`: other values of some in contract.py or decide.py, for those who have no time. `inserted`: what
+        follows a line of the sources, for effects that go wrong.
         """
         for name, text in agent_sources().items():
             file = self.home / "agent" / name
@@ -379,10 +389,13 @@ class Lab:
         for name, value in constants.items():
             text, found = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
             assert found == 1, name
+        for line, more in inserted.items():
+            assert text.count(f"{line}\n") == 1, line
+            text = text.replace(f"{line}\n", f"{line}\n{more}\n")
         if fetched:
             unpack(str(self.home / "agent"), text)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        names = [f"{folder(settings.stack)}/{digest}/0"] if constants else list(code)
+        names = [f"{folder(settings.stack)}/{digest}/0"] if constants or inserted else list(code)
         told = {**json.loads(settings.json()), "code": names}
         (self.home / "agent.json").write_text(json.dumps(told))
         assert "-SEs -m agent" in PROGRAM
@@ -390,8 +403,13 @@ class Lab:
             NODE,
             [self.python, "-SEs", "-m", "agent", "run", str(self.home / "agent.json")],
             cwd=self.home,
-            env={"PATH": path or "/usr/sbin:/usr/bin:/sbin:/bin", "RUNTIME_DIRECTORY": str(self.home), **env},
-            stdout=(self.home / "log").open("a"),
+            env={
+                "PATH": path or "/usr/sbin:/usr/bin:/sbin:/bin",
+                "RUNTIME_DIRECTORY": str(self.home),
+                **self.env,
+                **env,
+            },
+            stdout=self.output or (self.home / "log").open("a"),
             stderr=subprocess.STDOUT,
         )
 

@@ -12,7 +12,7 @@ from evernat.stack.names import AGENT_POLICY, SESSION_POLICY
 
 from .conftest import Deployed
 
-READING = ("ec2:Describe", "autoscaling:Describe", "ec2:Get")
+READING = ("ec2:Describe", "autoscaling:Describe", "ec2:Get", "ssm:Get")
 
 
 def _listed(value: Any) -> list[Any]:
@@ -45,33 +45,43 @@ def calls(deployed: Deployed) -> list[dict[str, Any]]:
 
 
 def test_no_allowed_action_is_unused(policy: dict[str, Any], calls: list[dict[str, Any]]) -> None:
-    """Every action of the policy was called by a node, and every call of a node was allowed by it."""
+    """Every action of the policy was called by a node, and every call of a node was allowed by it.
+
+    But for SetInstanceHealth: `test_single_way_out` has a node that is of no use.
+    """
     allowed = {action for s in policy["Statement"] for action in _listed(s["Action"])}
     called = {f"{c['service']}:{c['action']}" for c in calls}
-    assert allowed == called
+    assert allowed - {"autoscaling:SetInstanceHealth"} == called
     assert not [c for c in calls if c["error"] in ("UnauthorizedOperation", "AccessDenied")]
 
 
 def test_every_changing_action_is_bound(policy: dict[str, Any]) -> None:
-    """No statement that lets the node change something is for all resources, and each asks for the stack's tag."""
+    """No statement that lets the node change something is for all resources: each asks for the stack's tag.
+
+    Parameters are named, below the stack's own path.
+    """
     for statement in policy["Statement"]:
         if all(a.startswith(READING) for a in _listed(statement["Action"])):
             continue
         assert "*" not in _listed(statement["Resource"])
+        if _listed(statement["Action"]) == ["ssm:PutParameter"]:
+            assert all(":parameter/evernat/main/report/" in name for name in _listed(statement["Resource"]))
+            continue
         assert statement["Condition"]["StringEquals"]["aws:ResourceTag/evernat:stack"] == "main"
 
 
 def test_the_same_call_on_a_stranger_is_denied(policy: dict[str, Any], calls: list[dict[str, Any]]) -> None:
-    """Each changing call that came is allowed as it came, and denied on resources without the stack's tag."""
+    """Each changing call that came is allowed as it came, and denied on resources of others."""
     changing = [c for c in calls if not f"{c['service']}:{c['action']}".startswith(READING)]
     assert {c["action"] for c in changing} == {
         "AttachNetworkInterface",
         "DetachNetworkInterface",
         "CompleteLifecycleAction",
+        "PutParameter",
     }
     for call in changing:
         name = f"{call['service']}:{call['action']}"
         resources = [Resource(r["arn"], r["context"]) for r in call["resources"]]
         assert evaluate([policy], name, resources, call["context"]).allowed
-        strangers = [Resource(r.arn, {}) for r in resources]
+        strangers = [Resource(r.arn.replace("/evernat/main/", "/evernat/other/"), {}) for r in resources]
         assert not evaluate([policy], name, strangers, call["context"]).allowed

@@ -9,11 +9,10 @@ import contextlib
 import hashlib
 import json
 import os
-import time
+import sys
 from collections.abc import Sequence
-from typing import Any
 
-from .daemon import find, log, notify, read
+from .daemon import insist, log, never_wait, read
 from .effects import EffectError
 from .effects.imds import Metadata
 from .effects.store import Store
@@ -21,8 +20,8 @@ from .effects.store import Store
 KEPT = "beside.txt"
 """What was fetched, as it was: a node that starts again needs the parameter store for its key only."""
 
-PAUSE = 0.5
-"""Seconds between two attempts to fetch."""
+SPARE = (os.environ.get("RUNTIME_DIRECTORY", "/run/evernat"), "/dev/shm/evernat")  # noqa: S108 (only if it is ours)
+"""File systems in memory, for a node whose disk is full or read-only."""
 
 
 def joined(code: Sequence[str], values: dict[str, str]) -> str:
@@ -76,40 +75,66 @@ def fetch(store: Store, folder: str, key: str, code: Sequence[str]) -> str:
     """
     text, names = kept(folder, code), [key] if key else []
     values = store.parameters(names if text else [*names, *code])
-    unpack(folder, text or joined(code, values))
-    log("code", origin="disk" if text else "parameters", folder=code[0].rpartition("/")[0])
+    text = text or joined(code, values)
+    try:
+        unpack(folder, text)
+    except EffectError as error:
+        _elsewhere(folder, text, str(error))
+    log(
+        "code", origin="parameters" if len(values) > len(names) else "disk", folder=code[0].rpartition("/")[0]
+    )
     return values.get(key, "")
+
+
+def _elsewhere(folder: str, text: str, why: str) -> None:
+    """Run from memory what cannot be written where it belongs. EffectError when that has no room either."""
+    for spare in SPARE:
+        place = os.path.join(spare, "agent")
+        try:
+            os.makedirs(spare, 0o700, exist_ok=True)
+            if os.lstat(spare).st_uid != os.geteuid():
+                continue  # somebody else's
+            _copy(folder, place)
+            unpack(place, text)
+        except (OSError, EffectError):
+            continue
+        log("elsewhere", folder=place, reason=why)
+        os.chdir(spare)  # where other processes of ours look for the package
+        for name, module in [*sys.modules.items()]:
+            inside = name.partition(f"{__package__}.")[2].replace(".", "/")
+            if name == __package__ or (inside and hasattr(module, "__path__")):
+                module.__path__ = [os.path.join(place, inside)]
+        return
+    raise EffectError(why)
+
+
+def _copy(folder: str, place: str) -> None:
+    """What travelled in user data."""
+    for base, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".py"):
+                path = os.path.join(base, name)
+                _write(os.path.join(place, os.path.relpath(path, folder)), _content(path))
 
 
 def main(arguments: list[str]) -> int:
     """Become the daemon of the settings' identity, once its files are here, and the key of a cluster's node."""
     text = read(arguments)
+    never_wait()
     settings = json.loads(text)
     metadata = Metadata()
-    host = find(metadata)
+    host = insist("host", metadata.host)
     who = {name: settings[name] for name in ("version", "stack", "slot") if name in settings}
     log("start", **who, instance=host.instance)
-    key = _awaited(Store(host, metadata), settings)
+    folder, store = os.path.dirname(__file__), Store(host, metadata)
+    parameter = settings.get("key_parameter", "")
+    key = insist("parameters", lambda: fetch(store, folder, parameter, settings["code"]))
     if settings["identity"] == "address":
         from .cluster import Agent
         from .cluster_model import Config
 
-        Agent(Config.parse(text), host, metadata, bytes.fromhex(key)).run()
+        config = Config.parse(text)
+        insist("metadata", lambda: Agent(config, host, metadata, bytes.fromhex(key))).run()
     from .run import run
 
     run(text, host)
-
-
-def _awaited(store: Store, settings: dict[str, Any]) -> str:
-    """Fetch until it succeeds: without the files nothing can be decided, and without the key no peer be trusted."""
-    said = ""
-    while True:
-        try:
-            folder, key = os.path.dirname(__file__), settings.get("key_parameter", "")
-            return fetch(store, folder, key, settings["code"])
-        except EffectError as error:
-            if said != str(error):
-                log("unknown", fact="parameters", reason=str(error))
-            said = str(error)
-            notify("WATCHDOG=1")
-            time.sleep(PAUSE)

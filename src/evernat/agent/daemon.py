@@ -6,24 +6,33 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from .common import Host
 from .effects import EffectError
-from .effects.imds import Metadata
 from .values import InvariantError
 
 CONFIG = "/etc/evernat/agent.json"
+PAUSE = 0.5  # seconds between two tries of what has to be there before anything can be decided
+
+Result = TypeVar("Result")
 
 
 # What follows tells others; that it cannot be told must not end or hold up the decisions.
 
 
 def log(event: str, **fields: object) -> None:
-    """One line on standard output; sets are written in order. Lost when it cannot be written."""
+    """One line on standard output; sets are written in order. Lost when it cannot be written, or not at once."""
     with contextlib.suppress(OSError, ValueError):
         print(json.dumps({"event": event, **fields}, default=_plain), flush=True)
+
+
+def never_wait() -> None:
+    """From here on nobody waits for who reads our log: a journal that is stuck must not hold up the decisions."""
+    with contextlib.suppress(OSError, ValueError):
+        os.set_blocking(sys.stdout.fileno(), False)
 
 
 def notify(text: str) -> None:
@@ -61,15 +70,15 @@ def read(arguments: list[str]) -> str:
     return text
 
 
-def find(metadata: Metadata) -> Host:
-    """Wait for the metadata: after a reboot the network may come later than we do."""
+def insist(fact: str, do: Callable[[], Result]) -> Result:
+    """What it gives, once it does: after a reboot the network comes later than we do, and it may be gone for long."""
     said = ""
     while True:
         try:
-            return metadata.host()
+            return do()
         except EffectError as error:
             if said != str(error):
-                log("unknown", fact="host", reason=str(error))
+                log("unknown", fact=fact, reason=str(error))
             said = str(error)
             notify("WATCHDOG=1")
-            time.sleep(0.3)
+            time.sleep(PAUSE)

@@ -72,9 +72,8 @@ AGAIN = 2.0  # the same is not asked for sooner
 GRACE = 2.0  # AWS gives a dead instance's interface back by itself, mostly
 FORCE = 20.0  # a forced detach can leave the device index of the old instance unusable: the last resort
 
-PACE = 0.1  # seconds between two repairs of the kernel, doubled up to SLOWEST while somebody else undoes them
-SLOWEST = 5.0
-CALM = 10.0  # without a repair for so long, nobody does
+REPAIRS = 10.0  # of the kernel, at once; and while somebody else goes on undoing them, one in
+PACE = 5.0  # seconds
 
 FRESH = 15.0  # seconds for which a check of the node's own sockets counts
 INSIST = 60.0  # seconds after which a node that is to be replaced asks again
@@ -111,11 +110,12 @@ def step(state: State, seen: Seen, now: float) -> tuple[State, list[Action]]:
     if _useless(state, seen, now) and now - state.insisted >= INSIST:
         state = state._replace(insisted=now)
         actions = [*actions, Replace()]
-    if actions == state.asked and now - state.asked_at < AGAIN:
+    repairing = any(isinstance(action, Prepare) for action in actions)
+    again = seen.trouble or not repairing  # a repair that was done may be undone before the next step
+    if again and actions == state.asked and now - state.asked_at < AGAIN:
         return state, []
-    if any(isinstance(action, Prepare) for action in actions):
-        pace = min(2 * state.pace, SLOWEST) if now - state.repaired < CALM else PACE
-        state = state._replace(repaired=now, pace=pace)
+    if repairing:
+        state = state._replace(repaired=now, repairs=_repairs(state, now) + 1)
     return state._replace(asked=actions, asked_at=now), actions
 
 
@@ -211,13 +211,18 @@ def _actions(state: State, seen: Seen, now: float) -> list[Action]:
             return [Detach(known.attachment, force=waited >= FORCE)]
     here = gateway(state, seen)
     if state.role is PREPARING and here and not seen.tools:
-        return [Prepare(here, elements(state))] if now - state.repaired >= state.pace else []
+        return [Prepare(here, elements(state))] if _repairs(state, now) < REPAIRS else []
     actions: list[Action] = []
     if state.role is HOLDING and elements(state) != seen.elements:
         actions.append(Update(elements(state)))
     if state.role in (HOLDING, FAILED) and not _settled(state, seen, now):
         actions.append(Complete("CONTINUE" if state.role is HOLDING else "ABANDON"))
     return actions
+
+
+def _repairs(state: State, now: float) -> float:
+    """Repairs lately: a level that falls by one in PACE seconds."""
+    return max(state.repairs - (now - state.repaired) / PACE, 0.0)
 
 
 def _settled(state: State, seen: Seen, now: float) -> bool:

@@ -128,8 +128,8 @@ class State(NamedTuple):
     failing: float = (
         0.0  # when the first of the checks began that fail in a row, 0.0 when the last one passed
     )
-    repaired: float = float("-inf")  # when the kernel was last set up, and the seconds until it may be again
-    pace: float = 0.0
+    repaired: float = 0.0  # when the kernel was last set up, and how often lately
+    repairs: float = 0.0
     insisted: float = float("-inf")  # when this node last asked to be replaced
     interface: Interface | None = None  # as last known
     targets: Targets = MappingProxyType({})

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, Optional
 from . import contract, decide, report, ruleset, status
 from .common import Host
 from .contract import OPENINGS_EVERY
-from .daemon import log, notify, survive
+from .daemon import insist, log, notify, survive
 from .effects import EffectError, kernel, link, openings, uplink
 from .effects.ec2 import Cloud
 from .effects.egress import DIRECT, Client
@@ -55,7 +55,7 @@ CHECK = 2.0  # seconds a place of the internet has to answer: time for one SYN t
 QUIET = (
     0.1  # seconds between two polls that the kernel's notifications cause: our own changes are notified too
 )
-BUSY = 1.0  # the same where somebody changes something all the time
+BUSY = 1.0  # the same where somebody changes something all the time that is not ours
 LONGEST = 30.0  # seconds without a turn, well below systemd's watchdog
 KERNEL = ("link", "faults", "proof")
 """Facts that change when the kernel's settings do."""
@@ -201,6 +201,8 @@ class Agent:
             return
         if isinstance(found, Unknown) and found not in (UNSEEN, getattr(self.seen, fact)):
             log("unknown", fact=fact, reason=found.reason)
+        if fact == "faults" and found:
+            self.quiet = QUIET
         known = self.state.interface
         if known and isinstance(found, Interface) and found.public != known.public:
             self.client.renew(0)
@@ -260,10 +262,12 @@ class Agent:
             then(result[0])
 
         def body() -> None:
-            survive(name, work, self.caught)
-            self.results.append(finish)
-            with contextlib.suppress(OSError):
-                self.waker.send(b"!")
+            try:
+                survive(name, work, self.caught)
+            finally:
+                self.results.append(finish)
+                with contextlib.suppress(OSError):
+                    self.waker.send(b"!")
 
         threading.Thread(target=body, daemon=True).start()
         self.in_flight.add(name)
@@ -307,9 +311,9 @@ class Agent:
         now, wrong = time.monotonic(), self._problems()
         told = report.due(self.state, self.seen, wrong, self.told, now)
         if told:
-            self.told = told  # whatever comes of it: the next one is soon enough
             text = json.dumps(report.of_gateway(self.state, self.seen, wrong, now, time.time()))
             cloud.put(contract.report(self.config.stack, self.config.stack), text)
+            self.told = told  # one that got lost is made up for soon: a connection dies when an address moves
 
     def _find_uplink(self) -> None:
         metadata = Metadata()
@@ -359,4 +363,5 @@ def _known(do: Callable[[], Any]) -> Any:
 
 def run(settings: str, host: Host) -> NoReturn:
     """The daemon, for ever."""
-    Agent(Config.parse(settings), host).run()
+    config = Config.parse(settings)
+    insist("metadata", lambda: Agent(config, host)).run()

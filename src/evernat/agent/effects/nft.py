@@ -19,6 +19,9 @@ INSTALL = """\
 if command -v dnf >/dev/null; then exec dnf install -y nftables; fi
 apt-get -q update && exec apt-get -qy install nftables"""
 
+SHORTEST, LONGEST = 2.0, 30.0  # seconds before the installer is started again, doubled each time
+LAST = 400  # bytes of what it said that are kept
+
 AGAIN = 10.0  # seconds without a flowtable after a load with one has failed
 
 TIMED = re.compile(
@@ -38,16 +41,48 @@ class Nft:
         self._mark = ""  # a chain whose name tells which limits are loaded
         self._listing: Optional[str] = ""  # None: as the kernel lists it next
         self._installer: subprocess.Popen[bytes] | None = None
+        self._output = b""  # of the installer, the end of it
+        self._wrong = ""  # how the last one ended
+        self._next = self._pause = 0.0  # when another may start, and the seconds before the one after that
 
     def tools(self) -> str:
-        """Why `nft` cannot be run yet, empty when it can. Installs it on the side, again if that failed."""
+        """Why `nft` cannot be run yet, empty when it can. Installs it on the side, again if that failed, ever later."""
         # Not shutil.which: that module takes half a megabyte.
         if any(os.access(f"{folder}/nft", os.X_OK) for folder in os.get_exec_path()):
             return ""
-        failed = self._installer and self._installer.poll()
-        if not self._installer or failed is not None:
-            self._installer = subprocess.Popen(["sh", "-c", INSTALL], stdin=subprocess.DEVNULL)
-        return f"installing nftables{f', again after exit status {failed}' if failed else ''}"
+        if self._installer:
+            self._attend(self._installer)
+        elif self._clock() >= self._next:
+            self._install()
+        return f"installing nftables{self._wrong}"
+
+    def _install(self) -> None:
+        try:
+            self._installer = subprocess.Popen(
+                ["sh", "-c", INSTALL],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            assert self._installer.stdout
+            os.set_blocking(self._installer.stdout.fileno(), False)
+        except OSError as error:
+            self._wrong = f", which cannot be started: {error}"
+
+    def _attend(self, installer: subprocess.Popen[bytes]) -> None:
+        """Read what it says; when it has ended, note how, and wait a while."""
+        status = installer.poll()
+        assert installer.stdout
+        self._output = (self._output + (installer.stdout.read() or b""))[-LAST:]
+        if status is None:
+            return
+        installer.stdout.close()
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        said = " / ".join(self._output.decode("utf-8", "replace").strip().split("\n")[-3:])
+        self._wrong = f", again after {how}: {said}" if said else f", again after {how}"
+        self._installer, self._output = None, b""
+        self._pause = min(max(2 * self._pause, SHORTEST), LONGEST)
+        self._next = self._clock() + self._pause
 
     def faults(self) -> list[str]:
         """What differs from what was loaded."""
