@@ -151,6 +151,22 @@ def test_a_hop_that_fails(world: World, gateway: Maker, hop: str) -> None:
     assert exit_code() == 3
 
 
+@pytest.mark.parametrize("gateway", TOPOLOGIES)
+def test_a_hop_that_fails_before_service(world: World, gateway: Maker) -> None:
+    """A holder whose launch hook waits for its proof: what keeps it from that is said."""
+    made(world, gateway)
+    holder = str(shown(world).holder)
+    for group in world.cloud.region("us-west-2").groups.values():
+        if holder in group.members:
+            group.members[holder].state = "Pending:Wait"
+    assert shown(world).state == "starting"
+    assert "no way to the internet" not in shown(world).why
+    say(world, egress=failing("foreign forward chain", "inet guard"))
+    now = shown(world)
+    assert now.state == "starting"
+    assert now.why.endswith(f"{holder} has no way to the internet: foreign forward chain: inet guard")
+
+
 def test_the_internet_is_at_fault(world: World) -> None:
     """When no node reaches the internet it is not the nodes; while one that could take over hears it, it is not."""
     made(world, pair)

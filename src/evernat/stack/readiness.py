@@ -74,6 +74,8 @@ def unproven(
     fit = holder and holder.id not in rolled and holder.id in {n.id for n in scene.able(holder.slot)}
     if not holder or not fit:
         yield from _unheld(scene, gateway, rolled)
+        if holder and holder.id not in rolled:
+            yield from _no_way_out(scene, gateway, holder)
         return
     off = list(_address_off(scene, address))
     if off and address == "none":
@@ -222,7 +224,14 @@ def _unsaid(scene: Scene, gateway: str, holder: Node) -> Iterator[Lack]:
         yield Lack(f"{holder.id} has not checked its way to the internet yet", coming=True)
     elif report.egress.age > OLD:
         yield Lack(f"{holder.id} last checked its way to the internet {report.egress.age:.0f} s ago")
-    elif not report.egress.ok:
+    else:
+        yield from _no_way_out(scene, gateway, holder)
+
+
+def _no_way_out(scene: Scene, gateway: str, holder: Node) -> Iterator[Lack]:
+    """The check that failed, by a fresh report."""
+    report = scene.report(gateway)
+    if report and not report.stale and report.egress and not report.egress.ok:
         hop = f"{report.egress.hop}: " if report.egress.hop else ""
         fault = "; no node reaches the internet: the internet is at fault" if offline(scene) else ""
         yield Lack(
