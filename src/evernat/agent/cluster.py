@@ -367,10 +367,10 @@ class Agent:
         """Learns nothing: tells of what we hold those who reach AWS's API only."""
         now = time.monotonic()
         for name, told in cluster_report.due(self.state, self.seen, self.copies, self.told, now).items():
-            self.told[name] = told  # whatever comes of it: the next one is soon enough
             report = self.report(now)
             text = json.dumps({**report["gateways"][name], "at": report["at"]})
             cloud.put(contract.report(self.config.stack, name), text)
+            self.told[name] = told  # one that is lost, because the address moved, is made up for at once
         return {}
 
     def _partner(self, gate: Gate) -> str:
