@@ -27,17 +27,19 @@ node = replace(
 
 PREPARE = """
 import sys; sys.path.insert(0, {source!r})
-from evernat.agent.effects import kernel
-link = kernel.device({mac!r})
-kernel.prepare(link, {secondary!r})
-print(link, *kernel.faults(link))
+from evernat.agent.effects import kernel, uplink
+from evernat.agent.kernel.primary import Uplink
+own = Uplink(kernel.device({mac!r}), {addresses!r}, {subnet!r})
+uplink.prepare(own)
+print(own.link, *uplink.faults(own))
 """
 
 
 def prepared(net: Net) -> str:
     """Have the agent's code put the secondary addresses on the node's link; the link's name."""
     source = str(Path(evernat.__file__).parents[1])
-    code = PREPARE.format(source=source, mac=node.mac, secondary=(FIRST, SECOND))
+    addresses = (NODE, FIRST, SECOND)
+    code = PREPARE.format(source=source, mac=node.mac, addresses=addresses, subnet="172.18.128.0/20")
     said = net.run("i-node", f"{sys.executable} -c '{code.replace(chr(39), chr(34))}'").split()
     assert len(said) == 1, said
     return said[0]
