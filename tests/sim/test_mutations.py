@@ -38,6 +38,11 @@ def no_copies(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(elect, "_complete", lambda gate, seen, now: "whatever")
 
 
+def copies_last(patch: pytest.MonkeyPatch) -> None:
+    """A standby stays one when it does not copy connections any more."""
+    patch.setattr(elect, "_copied", lambda gate, seen, now: gate)
+
+
 def no_proof_of_death(patch: pytest.MonkeyPatch) -> None:
     """One missed heartbeat makes a dead peer."""
     patch.setattr(elect, "DEAD", 0.04)
@@ -215,6 +220,7 @@ def another_address(patch: pytest.MonkeyPatch) -> None:
         (no_watching, {"4 watching", "2 unknown"}),
         (no_readiness, {"1 ready"}),
         (no_copies, {"1 ready"}),
+        (copies_last, {"1 ready"}),
         (no_proof_of_death, {"2 unknown"}),
         (no_compare_and_swap, {"3 one holder"}),
         (no_first_half, {"5 converges"}),

@@ -24,6 +24,8 @@ FORMER = {
     "aws_security_group_rule.ingress_any",
 }
 """What the article's module makes; an inline policy instead of AWS's for Session Manager."""
+OWN = {"aws_ssm_parameter.agent", "aws_ssm_parameter.report", "terraform_data.stack"}
+"""What its node runs and reports, and the name of both."""
 
 
 def test_format(terraform: Starter) -> None:
@@ -54,7 +56,7 @@ def test_an_example_can_be_planned(terraform: Starter, example: str, schema: str
     ]
     if example in ("article", "port-forward"):
         forwards = {"aws_security_group_rule.forward"} if example == "port-forward" else set()
-        assert {f"{c['type']}.{c['name']}" for c in own} == FORMER | forwards
+        assert {f"{c['type']}.{c['name']}" for c in own} == FORMER | OWN | forwards
         assert sum(c["type"] == "aws_route" for c in own) == 3
 
 

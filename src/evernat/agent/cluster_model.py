@@ -201,6 +201,7 @@ class Gate(NamedTuple):
     ended: str = ""  # the association that was over when we took it
     failed: float = 0.0  # HOLDING: since when its checks fail, 0 when the last one passed
     passed: float = 0.0  # when its last check that passed began
+    behind: float = 0.0  # STANDBY: since when its holder is heard and its connections are not copied, else 0
 
 
 class State(NamedTuple):

@@ -51,7 +51,7 @@ STARTING, SYNCING, STANDBY, CLAIMING, TAKING, HOLDING, HANDING = Role
 ALLOWED = {
     STARTING: {SYNCING, TAKING},
     SYNCING: {STARTING, STANDBY, TAKING},
-    STANDBY: {STARTING, CLAIMING, TAKING},
+    STANDBY: {STARTING, SYNCING, CLAIMING, TAKING},
     CLAIMING: {STANDBY, TAKING},
     TAKING: {SYNCING, CLAIMING, HOLDING},
     HOLDING: {SYNCING, CLAIMING, HANDING},
@@ -92,6 +92,8 @@ HOOK = 120.0  # that long the launch hook may still be to come; after a reboot t
 REACH = 15.0  # a node whose last good look is older could not take anything
 
 
+LATE = "connections not copied in time"
+
 Change = Optional[tuple[Role, str]]
 
 
@@ -116,7 +118,8 @@ def step(state: State, seen: Seen, now: float) -> tuple[State, list[Action]]:
     if seen.notice == "stop" and not state.leaving:
         state = state._replace(leaving=now)
     state = fitness.note(state, seen, now)
-    gates = {name: _next(state, _learn(gate, seen, now), seen, now) for name, gate in state.gates.items()}
+    known = {name: _copied(_learn(gate, seen, now), seen, now) for name, gate in state.gates.items()}
+    gates = {name: _next(state, gate, seen, now) for name, gate in known.items()}
     state = state._replace(gates=gates)
     return state, [action for action in _actions(state, seen, now) if action not in seen.busy]
 
@@ -174,6 +177,14 @@ def _learn(gate: Gate, seen: Seen, now: float) -> Gate:
         if record and record is not old and not (old and record.at < old.at):
             gate = _believe(gate, record, seen, now)
     return gate
+
+
+def _copied(gate: Gate, seen: Seen, now: float) -> Gate:
+    """Remember since when a standby lacks connections of a holder that lives."""
+    heard = bool(holder(gate, seen)) and silence(gate, seen, now) < SILENT
+    lacks = gate.role is STANDBY and heard and gate.config.name not in seen.synced
+    behind = (gate.behind or now) if lacks else 0.0
+    return gate if behind == gate.behind else gate._replace(behind=behind)
 
 
 def _announced(gate: Gate, seen: Seen) -> Optional[Record]:
@@ -282,6 +293,9 @@ def _waiting(state: State, gate: Gate, seen: Seen, now: float) -> Change:
         role, cause = STANDBY, _complete(gate, seen, now)
     else:
         role, cause = CLAIMING, _chance(state, gate, seen, now)
+        # The copying process may have died, or there is a new holder. Who has waited long enough waits no more.
+        if not cause and gate.behind and gate.cause != LATE and now - gate.behind >= WATCH:
+            role, cause = SYNCING, "connections are no longer copied"
     return (role, cause) if cause else None
 
 
@@ -291,7 +305,7 @@ def _complete(gate: Gate, seen: Seen, now: float) -> str:
         return "connections copied"
     waited = now - max(gate.since, seen.awake)
     if waited >= SYNC:
-        return "connections not copied in time"
+        return LATE
     lone = (
         silence(gate, seen, now) >= WATCH
         or not gate.record

@@ -1,6 +1,7 @@
 """What must always hold, checked against the truth of the simulated world and not against what a node believes.
 
-1 ready        a gateway is claimed only by a node that is ready, and has the connections or waited for them
+1 ready        a gateway is claimed only by a node that is ready, and has the connections or waited for them; who loses
+               them while their holder lives is not ready any more
 2 unknown      nobody is robbed who lives and is heard; unknown is not absent
 3 one holder   a node that can see AWS's record does not go on holding what another one has; nothing flaps
 4 watching     after a stall or a jump of its clock a node takes nothing for a while
@@ -46,6 +47,9 @@ NOTICED = 0.2
 REMEMBERED = 4.5
 """Seconds in which a node, whatever looks show, knows what it has done."""
 
+BEHIND = 1.5
+"""Seconds in which a standby that does not copy any more must have noticed."""
+
 DRAINED = 1.0
 """Seconds in which all has to have gone well for what is handed over to have been drained."""
 
@@ -80,6 +84,9 @@ class Watcher:
         self.learning: dict[
             tuple[str, int, str], float
         ] = {}  # since when a node's process copies connections
+        self.behind: dict[
+            tuple[str, int, str], float
+        ] = {}  # since when a standby lacks the connections of a holder that it hears
         self.lost: dict[
             tuple[str, int, str], tuple[int, float]
         ] = {}  # how often in short order, and when it may claim again
@@ -98,6 +105,7 @@ class Watcher:
             if gate.role is not was.role:
                 self._transition(world, node, was, gate)
                 self._backoff(world, node, was, gate)
+            self._behind(world, node, gate)
             self._twice(world, node, name, was.role)
             self._fails(world, node, name, gate)
             if gate.passed or elect.proven(gate, node.seen):
@@ -150,6 +158,18 @@ class Watcher:
             history = world.cloud.owners[name]
             if history.now and history.now.instance == node.id and history.times[-1] <= world.now - 10.0:
                 raise BrokenError("6 cut off", f"{node.slot} stops holding {name}, which is still its own")
+
+    def _behind(self, world: World, node: Node, gate: Gate) -> None:
+        """Whoever stands by has the connections of a holder that it hears, or has waited long enough for them."""
+        name, record = gate.config.name, gate.record
+        key, ear = (node.id, node.process, name), node.ears.get(record.instance) if record else None
+        lacks = gate.role is Role.STANDBY and gate.cause != elect.LATE and name not in node.seen.synced
+        if not lacks or not ear or ear.content is None or world.now - ear.heard >= AUDIBLE:
+            self.behind.pop(key, None)
+            return
+        since = max(self.behind.setdefault(key, world.now), node.watching)
+        if world.now - since > BEHIND:
+            raise BrokenError("1 ready", f"{node.slot} stands by for {name}, and does not copy its connections")
 
     def _claim(self, world: World, node: Node, action: Release | Take) -> None:
         name = action.gateway

@@ -39,6 +39,7 @@ WAITS = {
     "taking": "MOVE PROVE",
     "holding": "",
     "handing": "DRAIN TWICE OFFER",
+    "behind": "WATCH",
     "astray": "WATCH TAKE",
     "vacant": "VACANT",
     "ended": "STALE",
@@ -169,6 +170,8 @@ def _moments(node: Node, state: State, seen: Seen) -> list[tuple[str, float]]:
                 ("failed", gate.since),
                 ("resting", seen.replaced),
             )
+        if gate.behind:
+            found.append(("behind", gate.behind))
         if gate.until > node.local:
             found.append(("until", gate.until))
         if role is Role.SYNCING:
