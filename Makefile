@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench sim docs terraform setup clean
+.PHONY: demo test test-long lint bench sim docs terraform setup clean
 
 setup: .venv/.ready
 
@@ -17,6 +17,10 @@ demo: setup
 test: setup lint
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 	@command -v terraform >/dev/null || echo "make: there is no terraform program: the tests of the Terraform module were SKIPPED" >&2
+
+# More cases of what `test` has one of each kind of: every time an agent can be silent, a cloud as slow as AWS.
+test-long: setup
+	@$(BIN)/pytest -m long -n 2 --dist loadgroup
 
 lint: setup
 	@$(BIN)/ruff check src tests bench tools

@@ -24,6 +24,13 @@ locals {
       Condition = local.of_stack
     },
     {
+      Sid       = "CheckOff"
+      Effect    = "Allow"
+      Action    = ["ec2:ModifyNetworkInterfaceAttribute"]
+      Resource  = ["${local.ec2}:network-interface/${aws_network_interface.this.id}"]
+      Condition = local.of_stack
+    },
+    {
       Sid      = "ReadParameters"
       Effect   = "Allow"
       Action   = ["ssm:GetParameters"]

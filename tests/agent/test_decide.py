@@ -22,6 +22,7 @@ from evernat.agent.model import (
     Role,
     Seen,
     State,
+    Uncheck,
     Unknown,
     Update,
 )
@@ -270,16 +271,27 @@ def test_an_answer_from_before_proves_nothing() -> None:
             "the internet sees 192.0.2.5 instead of 203.0.113.7",
         ),
         (PROVEN._replace(proof=Unknown("timeout")), "timeout"),
-        (
-            PROVEN._replace(interface=MINE._replace(checked=True)),
-            "the source/destination check of eni-1 is on: evernat deploy turns it off",
-        ),
     ],
 )
 def test_not_proven(seen: Seen, cause: str) -> None:
-    """Another address, no answer, or the source/destination check on: not proven, and the hook not answered."""
+    """Another address, or no answer: not proven, and the hook not answered."""
     state, actions = decide.step(at(Role.PROVING, interface=MINE), seen._replace(hook=""), 10.0)
     assert (state.role, state.cause, actions) == (Role.PROVING, cause, [])
+
+
+def test_the_source_check_is_turned_off() -> None:
+    """Whoever turned it on: the node says so, turns it off, and says why it could not; at the start and later."""
+    seen = PROVEN._replace(interface=MINE._replace(checked=True), hook="")
+    cause = "the source/destination check of eni-1 is on"
+    for role in (Role.PROVING, Role.HOLDING):
+        state, actions = decide.step(at(role, interface=MINE), seen, 10.0)
+        assert (state.role, state.cause, actions) == (Role.PROVING, cause, [Uncheck("eni-1")])
+    refused = seen._replace(trouble="ModifyNetworkInterfaceAttribute: UnauthorizedOperation: no")
+    state, actions = decide.step(state, refused, 11.0)
+    assert (state.cause, actions) == (f"{cause}: {refused.trouble}", [])
+    assert decide.step(state, refused, 12.0)[1] == [Uncheck("eni-1")]
+    blind = seen._replace(interface=Unknown("timeout"))
+    assert decide.step(at(Role.PROVING, interface=MINE._replace(checked=True)), blind, 10.0)[1] == []
 
 
 def test_no_public_address() -> None:

@@ -87,8 +87,10 @@ def test_what_changes_something_is_bound() -> None:
 def test_arns() -> None:
     """Partition, region, account, interface and group are in the resources."""
     china = agent_policy("aws-cn", "cn-north-1", "123456789012", "main", "evernat-main", "eni-1")
-    _, move, read, report, answer = china["Statement"]
-    assert move["Resource"][0] == "arn:aws-cn:ec2:cn-north-1:123456789012:network-interface/eni-1"
+    _, move, check, read, report, answer = china["Statement"]
+    interface = "arn:aws-cn:ec2:cn-north-1:123456789012:network-interface/eni-1"
+    assert move["Resource"][0] == interface
+    assert check["Resource"] == [interface]
     assert answer["Resource"][0].endswith(":autoScalingGroup:*:autoScalingGroupName/evernat-main")
     start = "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/evernat/main/"
     assert read["Resource"] == [f"{start}agent/*", f"{start}report/replacement"]

@@ -31,8 +31,13 @@ def policy(deployed: Deployed) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def calls(deployed: Deployed) -> list[dict[str, Any]]:
-    """All calls of nodes: a launch, port forwards by tag, and a replacement that has to unplug a stuck interface."""
+    """All calls of nodes: a launch, port forwards by tag, and a replacement that has to unplug a stuck interface.
+
+    Before that somebody turned the source/destination check on.
+    """
     old = deployed.ready()["holder"]
+    deployed.lab.disturb(old, "check-on")
+    deployed.ready()
     deployed.lab.call("fault", interface_release=60)
     deployed.lab.kill(old, "terminate")
     deployed.ready(after=old)
@@ -76,6 +81,7 @@ def test_the_same_call_on_a_stranger_is_denied(policy: dict[str, Any], calls: li
     assert {c["action"] for c in changing} == {
         "AttachNetworkInterface",
         "DetachNetworkInterface",
+        "ModifyNetworkInterfaceAttribute",
         "CompleteLifecycleAction",
         "PutParameter",
     }

@@ -17,14 +17,45 @@ from .cluster import Cluster, deployed, kept, out_under
 STACKS = {
     "pair": ("pair", 2, "own", "none"),
     "pair, shared": ("pair", 2, "shared", "none"),
+    "ring": ("ring", 3, "own", "none"),
     "ring, shared": ("ring", 3, "shared", "none"),
     "pair, slow": ("pair", 2, "own", "aws"),
     "pair, shared, slow": ("pair", 2, "shared", "aws"),
+    "ring, slow": ("ring", 3, "own", "aws"),
+    "ring, shared, slow": ("ring", 3, "shared", "aws"),
 }
 """Topology, zones, where the Elastic IPs sit, latency of the cloud."""
 
+QUICK = {"pair": (3.0,), "pair, shared": (1.0, 3.0), "ring, shared": (10.0,)}
+"""What `make test` plays of it, and how long it stops agents; the rest is long."""
+
+SECONDS = (0.3, 1.0, 2.0, 3.0, 10.0, 100.0)
+WATCHDOG = 120.0
+"""Seconds systemd waits for a sign of life."""
+
+FREEZE = """
+for process in /proc/[0-9]*; do
+  if tr '\\0' ' ' < $process/cmdline | grep -q -e '-m [a]gent cluster'; then
+    kill -STOP ${process#/proc/} && echo stopped
+  fi
+done
+"""
+
 PATIENCE = {"none": 30.0, "aws": 240.0}
 """Seconds in which a stack is whole again; where the API is as slow as AWS is said to be."""
+
+
+def long(*quick: bool) -> list[pytest.MarkDecorator]:
+    """The mark of what `make test` leaves out."""
+    return [] if all(quick) else [pytest.mark.long]
+
+
+STOPPED = [
+    pytest.param(name, seconds, marks=long(seconds in QUICK.get(name, ())))
+    for name in STACKS
+    for seconds in SECONDS
+]
+EACH = [pytest.param(name, marks=long(name in QUICK)) for name in STACKS]
 
 
 @dataclass(frozen=True)
@@ -40,7 +71,7 @@ class Silenced:
         return str(self.cluster.whole(self.patience)[self.gateway]["holder"])
 
 
-@pytest.fixture(scope="module", params=STACKS)
+@pytest.fixture(scope="module")
 def silenced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silenced]:
     topology, zones, address, latency = STACKS[request.param]
     more = f'node_address = "{address}"\n'
@@ -70,6 +101,7 @@ def undisturbed(silenced: Silenced) -> Iterator[None]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("silenced", EACH, indirect=True)
 def test_killed(silenced: Silenced) -> None:
     """SIGKILL: what the kernel's killer of programs without memory sends, and systemd's watchdog in the end."""
     before = silenced.holder()
@@ -79,9 +111,9 @@ def test_killed(silenced: Silenced) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0, 10.0])
+@pytest.mark.parametrize(("silenced", "seconds"), STOPPED, indirect=["silenced"])
 def test_stopped(silenced: Silenced, seconds: float) -> None:
-    """SIGSTOP: less than what makes the standby take over, a moment more, and for long."""
+    """SIGSTOP of all on the node: less than what makes the standby take over, a moment more, and for long."""
     before = silenced.holder()
     cluster = silenced.cluster
     with undisturbed(silenced):
@@ -90,7 +122,29 @@ def test_stopped(silenced: Silenced, seconds: float) -> None:
         assert awake
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("silenced", EACH, indirect=True)
+def test_ended_by_the_watchdog(silenced: Silenced) -> None:
+    """SIGSTOP of the agent alone, for good: systemd ends it, and starts it again."""
+    before = silenced.holder()
+    lab = silenced.cluster.lab
+    with undisturbed(silenced):
+        begun = silenced.cluster.agent(before)["at"]
+        stopped = lab.exec(before, ["sh", "-c", FREEZE], inside=True)
+        assert "stopped" in stopped.stdout, stopped
+        assert until(
+            lambda: (
+                silenced.cluster.agent(before).get("at", begun) > begun
+                and "Watchdog" in lab.call("console", node=before)
+            ),
+            WATCHDOG + 120,
+            1.0,
+        )
+
+
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("silenced", EACH, indirect=True)
 def test_started_again_without_metadata(silenced: Silenced) -> None:
     """An agent that dies while the metadata service does not answer cannot start; the standby serves."""
     before = silenced.holder()
@@ -108,6 +162,7 @@ def test_started_again_without_metadata(silenced: Silenced) -> None:
         lab.exec(before, ["nft", "delete table ip dark"], inside=True)
 
 
+@pytest.mark.parametrize("silenced", EACH, indirect=True)
 def test_clients_are_out(silenced: Silenced) -> None:
     """After all of it a client of the gateway's zone is out under its address."""
     silenced.holder()

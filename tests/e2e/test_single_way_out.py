@@ -54,7 +54,8 @@ def test_what_the_node_can_repair_it_repairs(deployed: Deployed, whole: dict[str
     with watching(deployed.lab, "client-a") as seen:
         deployed.lab.disturb(whole["holder"], how)  # type: ignore[arg-type]
         assert until(lambda: checks.tcp(deployed.lab, "client-a", deployed.public).ok, 10)
-    assert seen.longest_gap < 1.0
+    # A busy machine gets twice the time; without being told, the node would look in ten seconds.
+    assert seen.longest_gap < 2.0
     assert deployed.ready()["holder"] == whole["holder"]
     print(f"{how}: longest gap {seen.longest_gap:.2f} s")
 
@@ -88,13 +89,33 @@ def test_the_address_taken_off(deployed: Deployed, whole: dict[str, Any]) -> Non
     assert deployed.ready()["holder"] == whole["holder"]
 
 
-def test_replaced_when_it_does_not_forward(deployed: Deployed, whole: dict[str, Any]) -> None:
-    """A chain that nobody takes away: after a minute another node serves, and a second one would have to wait."""
-    deployed.lab.disturb(whole["holder"], "docker-forward")
-    gateway = deployed.ready(150, after=whole["holder"])
+def replaced(deployed: Deployed, holder: str) -> str:
+    """Have a node drop what clients send until another one serves; that one."""
+    deployed.lab.disturb(holder, "docker-forward")
+    gateway = deployed.ready(150, after=holder)
     assert gateway["public_address"] == deployed.public
     stored = deployed.boto("ssm").get_parameter(Name="/evernat/main/report/replacement")
-    assert json.loads(stored["Parameter"]["Value"])["instance"] == whole["holder"]
-    deployed.lab.disturb(gateway["holder"], "docker-forward")
+    assert json.loads(stored["Parameter"]["Value"])["instance"] == holder
+    return str(gateway["holder"])
+
+
+def test_replaced_when_it_does_not_forward(deployed: Deployed, whole: dict[str, Any]) -> None:
+    """A chain that nobody takes away: after a minute another node serves."""
+    replaced(deployed, whole["holder"])
+
+
+@pytest.mark.long
+def test_not_replaced_twice(deployed: Deployed, whole: dict[str, Any]) -> None:
+    """The next one that does not forward has to wait a quarter of an hour, and says so."""
+    second = replaced(deployed, whole["holder"])
+    deployed.lab.disturb(second, "docker-forward")
     assert until(lambda: "was replaced" in str(deployed.gateway()["report"]), 100, 2.0), deployed.gateway()
-    assert deployed.gateway()["holder"] == gateway["holder"]
+    assert deployed.gateway()["holder"] == second
+
+
+def test_the_source_check_is_turned_off_again(deployed: Deployed, whole: dict[str, Any]) -> None:
+    """Nothing on the node shows it: AWS's record does, within ten seconds."""
+    deployed.lab.disturb(whole["holder"], "check-on")
+    assert until(lambda: not checks.tcp(deployed.lab, "client-a", deployed.public).ok, 10)
+    assert until(lambda: checks.tcp(deployed.lab, "client-a", deployed.public).ok, 30), deployed.consoles()
+    assert deployed.ready()["holder"] == whole["holder"]

@@ -12,7 +12,7 @@ from tests.sim.__main__ import CHUNK, many, shortest
 from tests.sim.schedule import schedule
 from tests.sim.shrink import shrink
 
-COUNT = int(os.environ.get("EVERNAT_SIM", "30000"))
+COUNT = int(os.environ.get("EVERNAT_SIM", "8000"))
 """Schedules played; `make sim N=...` plays any number."""
 
 

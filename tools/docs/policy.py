@@ -19,7 +19,7 @@ REASONS = {
     "ec2:DetachNetworkInterface": "take the interface off a dead instance that AWS still shows it on",
     "ec2:AssociateAddress": "take a gateway",
     "ec2:DisassociateAddress": "end the association of a holder that is gone; of two that try, one succeeds",
-    "ec2:ModifyNetworkInterfaceAttribute": "switch off the source/destination check of its own interface at boot",
+    "ec2:ModifyNetworkInterfaceAttribute": "switch off the source/destination check of its own interface",
     "ec2:CreateRoute": "lead a route table that has no default route to the holder",
     "ec2:ReplaceRoute": "lead a route table to the holder",
     "ssm:GetParameters": "the members' key, the agent's files that user data has no room for, the last replacement",

@@ -30,6 +30,7 @@ from .model import (
     Role,
     Seen,
     State,
+    Uncheck,
     Unknown,
     Update,
 )
@@ -59,7 +60,7 @@ LOOKS = {
     HOLDING: {
         "link": 5.0,
         "faults": 10.0,
-        "interface": 30.0,
+        "interface": 10.0,
         "proof": contract.CHECK_EVERY,
         "targets": 10.0,
     },
@@ -161,7 +162,8 @@ def _serve(state: State, seen: Seen, interface: Interface, now: float) -> tuple[
     if state.role is PREPARING:
         return PROVING, "the kernel is set up"
     if interface.checked:
-        return PROVING, f"the source/destination check of {interface.id} is on: evernat deploy turns it off"
+        trouble = f": {seen.trouble}" if seen.trouble else ""
+        return PROVING, f"the source/destination check of {interface.id} is on{trouble}"
     if not interface.public:
         wanted = state.config.address
         return (
@@ -213,6 +215,8 @@ def _actions(state: State, seen: Seen, now: float) -> list[Action]:
     if state.role is PREPARING and here and not seen.tools:
         return [Prepare(here, elements(state))] if _repairs(state, now) < REPAIRS else []
     actions: list[Action] = []
+    if state.role is PROVING and isinstance(known, Interface) and known.checked:
+        actions.append(Uncheck(known.id))
     if state.role is HOLDING and elements(state) != seen.elements:
         actions.append(Update(elements(state)))
     if state.role in (HOLDING, FAILED) and not _settled(state, seen, now):

@@ -148,6 +148,12 @@ class Detach(NamedTuple):
     force: bool
 
 
+class Uncheck(NamedTuple):
+    """Turn the interface's source/destination check off: with it AWS drops what clients send."""
+
+    interface: str
+
+
 class Prepare(NamedTuple):
     """Make the kernel route and translate: rules first, forwarding last."""
 
@@ -171,4 +177,4 @@ class Complete(NamedTuple):
     result: str
 
 
-Action = Union[Attach, Detach, Prepare, Update, Replace, Complete]
+Action = Union[Attach, Detach, Uncheck, Prepare, Update, Replace, Complete]

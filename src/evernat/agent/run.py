@@ -46,6 +46,7 @@ from .model import (
     Replace,
     Seen,
     State,
+    Uncheck,
     Unknown,
     Update,
 )
@@ -112,6 +113,7 @@ class Agent:
             Update: self._update,
             Attach: Cloud.attach,
             Detach: Cloud.detach,
+            Uncheck: Cloud.uncheck,
             Replace: lambda cloud: replace(cloud, config.stack, host.instance),
             Complete: self._complete,
         }

@@ -59,6 +59,7 @@ def agent_policy(
             interfaces,
             of_stack,
         ),
+        _statement("CheckOff", ["ec2:ModifyNetworkInterfaceAttribute"], interfaces[:1], of_stack),
         _statement(
             # The files of the agent that lie beside the user data, of whatever version; the last replacement.
             "ReadParameters",

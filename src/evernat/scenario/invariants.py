@@ -169,7 +169,9 @@ class Watcher:
             return
         since = max(self.behind.setdefault(key, world.now), node.watching)
         if world.now - since > BEHIND:
-            raise BrokenError("1 ready", f"{node.slot} stands by for {name}, and does not copy its connections")
+            raise BrokenError(
+                "1 ready", f"{node.slot} stands by for {name}, and does not copy its connections"
+            )
 
     def _claim(self, world: World, node: Node, action: Release | Take) -> None:
         name = action.gateway

@@ -63,11 +63,6 @@ class Cloud(Store):
         item = "networkInterfaceSet/item/"
         return text(answer, f"{item}sourceDestCheck") != "false", text(answer, f"{item}vpcId")
 
-    def uncheck(self, interface: str) -> None:
-        """Turn it off."""
-        asked = {"NetworkInterfaceId": interface, "SourceDestCheck.Value": "false"}
-        self.call("ec2", "ModifyNetworkInterfaceAttribute", asked)
-
     def release(self, association: str) -> None:
         """End the association. Refused when it is over already."""
         self.call("ec2", "DisassociateAddress", {"AssociationId": association})

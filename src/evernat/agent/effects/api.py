@@ -74,6 +74,11 @@ class Api:
             return False
         return True
 
+    def uncheck(self, interface: str) -> None:
+        """Turn an interface's source/destination check off."""
+        asked = {"NetworkInterfaceId": interface, "SourceDestCheck.Value": "false"}
+        self.call("ec2", "ModifyNetworkInterfaceAttribute", asked)
+
     def instances(self, filters: dict[str, list[str]]) -> list[ElementTree.Element]:
         """The instances that match."""
         asked = {}

@@ -57,7 +57,8 @@ def configure(port: Port) -> list[str]:
     lines = [
         "link set lo up",
         f"link set {port.guest} up",
-        f"addr add {address}/{port.prefix_length} brd + dev {port.guest} metric {metric}",
+        # An agent may have put it there already.
+        f"addr replace {address}/{port.prefix_length} brd + dev {port.guest} metric {metric}",
     ]
     if port.index == 0:
         lines.append(
