@@ -61,6 +61,7 @@ locals {
     version       = local.manifest.version
     code          = local.code_names[kind]
     firewall      = local.firewall
+    places        = var.egress_check
     }) : jsonencode({
     stack     = ids.stack
     interface = ids.interface
@@ -74,6 +75,7 @@ locals {
     version   = local.manifest.version
     code      = local.code_names[kind]
     firewall  = local.firewall
+    places    = var.egress_check
   }) } }
 
   # JSON holds these as they are. YAML 1.1 takes one for the end of a line, and refuses the others: they are escaped, by

@@ -494,3 +494,20 @@ variable "ready_timeout" {
     error_message = "ready_timeout: write it as \"10m\", \"600s\", or \"0\"."
   }
 }
+
+variable "egress_check" {
+  description = "Places of the internet, ADDRESS:PORT, that nodes connect to every five seconds: one answer means a way out."
+  type        = list(string)
+  default     = ["1.1.1.1:443", "8.8.8.8:443"]
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for p in var.egress_check : can(regex("^[0-9.]+:[1-9][0-9]{0,4}$", p)) && can(cidrnetmask("${split(":", p)[0]}/32")) && try(tonumber(split(":", p)[1]) <= 65535, false)])
+    error_message = "egress_check: give each place as an IPv4 address and a TCP port, such as 192.0.2.1:443."
+  }
+
+  validation {
+    condition     = length(var.egress_check) >= 2 && length(var.egress_check) <= 4 && length(distinct([for p in var.egress_check : split(":", p)[0]])) == length(var.egress_check)
+    error_message = "egress_check: name two to four hosts, each once. When one of them fails alone, clients are not cut off."
+  }
+}

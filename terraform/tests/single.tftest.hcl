@@ -86,11 +86,11 @@ run "article" {
     error_message = "The template has the user data."
   }
   assert {
-    condition     = local.settings.real["node"] == jsonencode({ address = null, clients = var.private_subnets_cidr_blocks, firewall = local.firewall, code = [for i in range(local.code.parameters) : "/evernat/main-c90888dd/agent/${local.code.digest}/${i}"], forwards = [], group = "main20260102030405067800000001", hook = "evernat-ready", identity = "eni", interface = "eni-0a1b2c3d4e5f60718", probe = null, stack = "main-c90888dd", version = local.manifest.version })
+    condition     = local.settings.real["node"] == jsonencode({ address = null, clients = var.private_subnets_cidr_blocks, firewall = local.firewall, code = [for i in range(local.code.parameters) : "/evernat/main-c90888dd/agent/${local.code.digest}/${i}"], forwards = [], group = "main20260102030405067800000001", hook = "evernat-ready", identity = "eni", interface = "eni-0a1b2c3d4e5f60718", places = var.egress_check, probe = null, stack = "main-c90888dd", version = local.manifest.version })
     error_message = "The node is told the interface, the clients and its group."
   }
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.agent.policy).Statement : s.Sid] == ["Look", "MoveInterface", "ReadParameters", "Report", "AnswerLaunchHook"] && jsondecode(aws_iam_role_policy.agent.policy).Statement[1].Resource == ["arn:aws:ec2:us-west-2:123456789012:network-interface/eni-0a1b2c3d4e5f60718", "arn:aws:ec2:us-west-2:123456789012:instance/*"]
+    condition     = [for s in jsondecode(aws_iam_role_policy.agent.policy).Statement : s.Sid] == ["Look", "MoveInterface", "CheckOff", "ReadParameters", "Report", "AnswerLaunchHook"] && jsondecode(aws_iam_role_policy.agent.policy).Statement[1].Resource == ["arn:aws:ec2:us-west-2:123456789012:network-interface/eni-0a1b2c3d4e5f60718", "arn:aws:ec2:us-west-2:123456789012:instance/*"]
     error_message = "The role may look, move this interface, and answer this group's hook."
   }
   assert {

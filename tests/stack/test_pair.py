@@ -77,6 +77,7 @@ def test_what_a_node_is_told(world: World, agents: Agents) -> None:
         "port": 4817,
         "probe": None,
         "firewall": {**DEFAULT._asdict(), "allow_transit": [], "node_ingress": []},
+        "places": ["1.1.1.1:443", "8.8.8.8:443"],
     }  # fmt: skip
 
 

@@ -68,6 +68,7 @@ INPUTS: dict[str, dict[str, Any]] = {
         "idle_timeout": 350,
         "client_connections": 5000,
         "fast_path": "on",
+        "egress_check": ["192.0.2.1:80", "198.51.100.10:8443", "203.0.113.1:443"],
         "port_forward": [
             {"port": 8080, "target": "name:wéb & <co>", "target_port": 80, "sources": ["198.51.100.0/24"]},
             {"protocol": "udp", "port": "27000-27015", "target": "172.18.64.20"},
@@ -95,6 +96,7 @@ INPUTS: dict[str, dict[str, Any]] = {
         "port_forward": [{"port": 443, "target": "name:web"}],
         "node_ingress": [{"port": "8000-8010", "sources": ["192.0.2.0/24"]}],
         "idle_timeout": 600,
+        "egress_check": ["198.51.100.10:443", "192.0.2.1:443"],
     },
     "pair, hostile": {"topology": "pair", "instance_types": ["t4g.nano"], **hostile_fields(2)},
     "pair, shared": {"topology": "pair", "node_address": "shared", "instance_types": ["t4g.nano"]},

@@ -82,9 +82,7 @@ class Agent:
         self.site, self.openings = openings.found(metadata, host.subnet, self.clients)
         self.sentry = Guard()
         self.listener = Listener()
-        self.client = Client(
-            config.places or contract.PLACES, config.probe or host.probe(), len(config.mine())
-        )
+        self.client = Client(config.places, config.probe or host.probe(), len(config.mine()))
         self.suspect = False  # whether the check's own client may have been disturbed
         self.told_at = now  # when the kernel's notifications last caused a look
         self.sync = SyncProcess(key, config.port, host.instance, log)

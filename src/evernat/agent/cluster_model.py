@@ -12,6 +12,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Optional, Union
 
+from . import contract
 from .common import Forward, Targets
 from .kernel.firewall import DEFAULT, Firewall
 from .values import Egress
@@ -63,9 +64,7 @@ class Config(NamedTuple):
     port: int
     probe: Optional[str]
     version: str
-    places: tuple[
-        str, ...
-    ] = ()  # of the internet, `address:port`, that the egress check asks; none: the usual ones
+    places: tuple[str, ...] = contract.PLACES  # of the internet, `address:port`, that the egress check asks
     firewall: Firewall = DEFAULT
 
     @classmethod

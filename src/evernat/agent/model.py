@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Union
 
+from . import contract
 from .common import Forward, Targets
 from .kernel.firewall import DEFAULT, Firewall
 from .values import Egress
@@ -40,7 +41,7 @@ class Config(NamedTuple):
     probe: str | None
     version: str
     code: tuple[str, ...]
-    places: tuple[str, ...] = ()  # of the internet, "address:port"; none: `contract.PLACES`
+    places: tuple[str, ...] = contract.PLACES  # of the internet, `address:port`, that the egress check asks
     firewall: Firewall = DEFAULT
 
     @classmethod

@@ -76,7 +76,7 @@ class Agent:
         self.seen = Seen(host.instance, host.subnet)
         self.config, self.host = config, host
         self.nft, self.guard, self.listener = Nft(config.firewall.fast_path == "on"), Guard(), Listener()
-        self.client = Client(config.places or contract.PLACES, config.probe or host.probe(), 1)
+        self.client = Client(config.places, config.probe or host.probe(), 1)
         self.times: dict[str, float] = {}
         self.in_flight: set[str] = set()
         self.acted = now  # when the last action ended: what was seen before is of another time

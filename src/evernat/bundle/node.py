@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any, Literal
 
+from evernat.agent.contract import PLACES
 from evernat.bundle.beside import parameters
 from evernat.bundle.text import encode
 
@@ -46,6 +47,8 @@ class NodeConfig:
     version: str = VERSION
     firewall: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the agent's `Firewall` that are not as usual; see `Gateway.firewall`."""
+    places: Sequence[str] = PLACES
+    """Of the internet, `address:port`, that the egress check asks."""
 
     def json(self) -> str:
         """The file's text, the same for equal settings."""
@@ -86,6 +89,8 @@ class ClusterConfig:
     version: str = VERSION
     firewall: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the agent's `Firewall` that are not as usual; see `Gateway.firewall`."""
+    places: Sequence[str] = PLACES
+    """Of the internet, `address:port`, that the egress check asks."""
 
     def json(self) -> str:
         """The file's text, the same for equal settings."""

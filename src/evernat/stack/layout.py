@@ -207,4 +207,5 @@ def node_settings(
         "probe": None,
         "version": version,
         "firewall": gateway.firewall(),
+        "places": list(gateway.egress_check),
     }

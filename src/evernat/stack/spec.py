@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
+from evernat.agent.contract import PLACES
 from evernat.bundle.text import unfit
 from evernat.stack.names import SLOTS
 from evernat.text import printable
@@ -57,6 +58,18 @@ def _target(text: str) -> str:
         ) from None
 
 
+def _place(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    try:
+        address = ipaddress.IPv4Address(host)
+    except ValueError:
+        raise ValueError("is not an IPv4 address and a TCP port, such as 192.0.2.1:443") from None
+    first, last = port_range(port)
+    if first != last or address.is_loopback or address.is_link_local or address.is_multicast:
+        raise ValueError("is not a port of a host on the internet, such as 192.0.2.1:443")
+    return f"{address}:{first}"
+
+
 def port_range(value: int | str) -> tuple[int, int]:
     """(first, last) of `8080` or `"8000-8010"`. Raises ValueError."""
     first, _, last = str(value).partition("-")
@@ -70,6 +83,7 @@ def port_range(value: int | str) -> tuple[int, int]:
 
 Printable = Annotated[str, AfterValidator(_printable)]
 Cidr = Annotated[str, AfterValidator(_network)]
+Place = Annotated[str, AfterValidator(_place)]
 Ports = Annotated[int | str, AfterValidator(_ports)]
 Target = Annotated[str, AfterValidator(_target)]
 SubnetId = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]
@@ -224,6 +238,16 @@ class Gateway(BaseModel):
     """Connections that one client may have at a time; left out: a quarter of what the node's memory has room for."""
     fast_path: Literal["on", "off"] = "off"
     """on: established connections bypass the node's rules, in the kernel's flowtable. Less work, hardly tried."""
+
+    egress_check: tuple[Place, ...] = Field(default=PLACES, min_length=2, max_length=4)
+    """Places of the internet, address:port, that nodes connect to every five seconds: one answer means a way out."""
+
+    @field_validator("egress_check")
+    @classmethod
+    def _independent(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        if len({place.partition(":")[0] for place in places}) < len(places):
+            raise ValueError("names a host twice: when that fails alone, clients would count as cut off")
+        return places
 
     @field_validator("tags")
     @classmethod
@@ -385,6 +409,7 @@ class Gateway(BaseModel):
             "hook": hook,
             "version": version,
             "firewall": self.firewall(),
+            "places": list(self.egress_check),
         }
 
     def firewall(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from evernat.terraform.hcl import Expression, written
 SAME = (
     *("name", "topology", "identity", "node_address", "vpc_id", "public_subnet", "public_subnets"),
     *("private_subnets_cidr_blocks", "private_route_table_ids", "enabled", "image_id", "instance_types"),
-    *("node_ingress", "allow_transit", "idle_timeout", "client_connections", "fast_path"),
+    *("node_ingress", "allow_transit", "idle_timeout", "client_connections", "fast_path", "egress_check"),
     *("use_spot_instance", "key_name", "tags", "ssm_policy_arn", "user_data_write_files", "root_volume"),
 )
 """Fields that the module calls by the same name and takes as they are."""
