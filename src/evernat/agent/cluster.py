@@ -102,13 +102,14 @@ class Agent:
         self.where: dict[str, str] = {}  # addresses of peers, by instance
         self.over: set[str] = set()  # associations that we ended
         self.notes: list[str] = []
+        self.pace = ""  # why this process does not come first, empty when it does
         self.vpc = ""
         self.caught: dict[str, int] = {}  # unforeseen errors, by what was being done
         self.turned = self.beaten = self.written = now
 
     def run(self) -> NoReturn:
         """For ever."""
-        self.notes = [note for note in [urgent()] if note]
+        self.pace = urgent()
         signal.signal(signal.SIGTERM, lambda *_: self.put({"notice": STOP}))
         while True:
             until = max(self.beaten + BEAT - time.monotonic(), 0.0)
@@ -398,8 +399,8 @@ class Agent:
             if self.seen.faults:
                 refused = uplink.prepare(self.uplink, settings.idle_timeout)
                 unlimited = self.nft.bound(limits.of(self.clients, len(gateways), settings, kernel.room()))
-                missing = [self.nft.note, unlimited, *(f"not set: {r}" for r in refused)]
-                self.notes = [*self.notes[:1], *filter(None, missing)]
+                missing = [self.pace, self.nft.note, unlimited, *(f"not set: {r}" for r in refused)]
+                self.notes = [*filter(None, missing)]
         return self._look_faults(cloud)
 
     def _do_uncheck(self, cloud: Cloud) -> Found:
