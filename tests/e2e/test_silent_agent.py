@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from evernat.agent import elect
 from evernat.lab.addresses import INTERNET_HOST, METADATA
 from evernat.lab.checks import until
 
@@ -70,6 +71,20 @@ class Silenced:
         """The holder, once the stack is whole."""
         return str(self.cluster.whole(self.patience)[self.gateway]["holder"])
 
+    def at_rest(self) -> str:
+        """The same, once each gateway of a ring is home.
+
+        A node that has two with shared addresses may lose the one on its primary address first. Then AWS gives it no
+        public address any more (see docs/limits.md), and the stack is not whole until somebody terminates it.
+        """
+
+        def home() -> bool:
+            found = self.cluster.gateways().values()
+            return len(found) == 1 or all(g["holder_slot"] == g["home_slot"] for g in found)
+
+        assert until(home, elect.BACK + self.patience)
+        return self.holder()
+
 
 @pytest.fixture(scope="module")
 def silenced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silenced]:
@@ -104,7 +119,7 @@ def undisturbed(silenced: Silenced) -> Iterator[None]:
 @pytest.mark.parametrize("silenced", EACH, indirect=True)
 def test_killed(silenced: Silenced) -> None:
     """SIGKILL: what the kernel's killer of programs without memory sends, and systemd's watchdog in the end."""
-    before = silenced.holder()
+    before = silenced.at_rest()
     with undisturbed(silenced):
         silenced.cluster.lab.kill(before, "agent")
         silenced.holder()
@@ -114,7 +129,7 @@ def test_killed(silenced: Silenced) -> None:
 @pytest.mark.parametrize(("silenced", "seconds"), STOPPED, indirect=["silenced"])
 def test_stopped(silenced: Silenced, seconds: float) -> None:
     """SIGSTOP of all on the node: less than what makes the standby take over, a moment more, and for long."""
-    before = silenced.holder()
+    before = silenced.at_rest()
     cluster = silenced.cluster
     with undisturbed(silenced):
         cluster.lab.call("stall", node=before, seconds=seconds)
@@ -127,7 +142,7 @@ def test_stopped(silenced: Silenced, seconds: float) -> None:
 @pytest.mark.parametrize("silenced", EACH, indirect=True)
 def test_ended_by_the_watchdog(silenced: Silenced) -> None:
     """SIGSTOP of the agent alone, for good: systemd ends it, and starts it again."""
-    before = silenced.holder()
+    before = silenced.at_rest()
     lab = silenced.cluster.lab
     with undisturbed(silenced):
         begun = silenced.cluster.agent(before)["at"]
@@ -147,7 +162,7 @@ def test_ended_by_the_watchdog(silenced: Silenced) -> None:
 @pytest.mark.parametrize("silenced", EACH, indirect=True)
 def test_started_again_without_metadata(silenced: Silenced) -> None:
     """An agent that dies while the metadata service does not answer cannot start; the standby serves."""
-    before = silenced.holder()
+    before = silenced.at_rest()
     lab = silenced.cluster.lab
     dark = (
         "table ip dark { chain out { type filter hook output priority 0; ip daddr " + METADATA + " drop; }; }"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -243,10 +244,23 @@ class Running:
         self.fabric.close()
 
 
+MOST = 10_000
+"""Connections, to each service."""
+
+
 def serve(app: Any, sockets: list[socket.socket], threads: int) -> Any:
-    """Serve a WSGI application on bound sockets in a thread."""
+    """Serve a WSGI application on bound sockets in a thread.
+
+    By poll(): select() ends with descriptor 1024. A node whose address moves leaves its connections half open, and each
+    stands for two minutes.
+    """
     server = waitress.create_server(
-        app, sockets=sockets, threads=threads, clear_untrusted_proxy_headers=False, connection_limit=1000
+        app,
+        sockets=sockets,
+        threads=threads,
+        clear_untrusted_proxy_headers=False,
+        connection_limit=MOST,
+        asyncore_use_poll=True,
     )
     threading.Thread(target=server.run, name="http", daemon=True).start()
     return server
@@ -269,6 +283,8 @@ def run(directory: Path, name: str, run_id: str, latency: str, keeper: int, root
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         lab = Running(directory, name, run_id, latency, keeper, rootless)
         running.append(lab)
