@@ -124,8 +124,8 @@ def test_only_root_renews(net: Net) -> None:
     program = (
         "import socket,time\n"
         "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
-        f"for _ in range(40): s.connect(('{contract.RENEW}', {PORT})); s.send(b''); time.sleep(0.02)\n"
-        "print('sent')\n"
+        f"for _ in range(40): s.sendto(b'', ('{contract.RENEW}', {PORT})); time.sleep(0.02)\n"
+        "print('sent')"
     )
     said: list[str] = []
     command = f'setpriv --reuid 65534 --clear-groups /usr/bin/python3 -c "{program}"'
