@@ -43,6 +43,21 @@ def test_a_shared_address_waits_while_another_may_take_it(
     )
 
 
+@pytest.mark.parametrize(
+    ("awake", "record_at", "held"),
+    [(0.2, 0.0, False), (0.4, 0.1, True), (1.7, 0.1, False), (5.1, 4.0, False)],
+)
+def test_who_was_silent_before_a_jump_of_the_clock_is_not_dead(
+    awake: float, record_at: float, held: bool
+) -> None:
+    """Its silence counts from then on: it may be taking the address, until a later poll shows that it did not."""
+    record = MINE._replace(at=NOW - record_at)
+    seen = observed(beats=standby(3600), awake=NOW - awake, records={"main": record})
+    assert bool(rules(holder(0, record=record), seen).held) is held
+    gone = Member("i-other", "b", "10.0.1.5", "terminated", "")
+    assert not rules(holder(0, record=record), seen._replace(members={"i-other": gone})).held
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_it_is_offered_when_nothing_can_leave_with_another_address(place: int) -> None:
     """A handover of a shared address waits for the kernel to hold the clients back."""

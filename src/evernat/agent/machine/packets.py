@@ -81,10 +81,11 @@ def _claims(beat: Beat, gate: Gate) -> bool:
 
 
 def _may_have_taken(beat: Beat, gate: Gate, seen: Seen, now: float) -> bool:
-    quiet = now - beat.at
-    if not SILENT <= quiet < STALE or beat.draining:
+    # A jump of the clock makes no silence, and no death either.
+    last, known = max(beat.at, seen.awake), seen.members.get(beat.instance)
+    if not SILENT <= now - last < STALE or beat.draining or (known and known.state not in AUDIBLE):
         return False
-    confirmed = gate.record and mine(gate, seen) and gate.record.at >= beat.at + CONFIRM
+    confirmed = gate.record and mine(gate, seen) and gate.record.at >= last + CONFIRM
     return not confirmed
 
 
