@@ -133,8 +133,8 @@ def test_stopped(silenced: Silenced, seconds: float) -> None:
     cluster = silenced.cluster
     with undisturbed(silenced):
         cluster.lab.call("stall", node=before, seconds=seconds)
-        awake = until(lambda: cluster.agent(before), 60 + seconds)
-        assert awake
+        frozen = cluster.agent(before)["at"]
+        assert until(lambda: cluster.agent(before).get("at", frozen) != frozen, 60 + seconds)
 
 
 @pytest.mark.long
