@@ -20,7 +20,7 @@ test: setup lint
 
 # More cases of what `test` has one of each kind of: every time an agent can be silent, a cloud as slow as AWS.
 test-long: setup
-	@$(BIN)/pytest -m long -n 2 --dist loadgroup
+	@$(BIN)/pytest -m long -n 2 --dist loadfile
 
 lint: setup
 	@$(BIN)/ruff check src tests bench tools

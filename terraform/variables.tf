@@ -502,7 +502,7 @@ variable "egress_check" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for p in var.egress_check : can(regex("^[0-9.]+:[1-9][0-9]{0,4}$", p)) && can(cidrnetmask("${split(":", p)[0]}/32")) && try(tonumber(split(":", p)[1]) <= 65535, false)])
+    condition     = alltrue([for p in var.egress_check : can(regex("^[0-9.]+:[1-9][0-9]{0,4}$", p)) && can(cidrnetmask("${split(":", p)[0]}/32")) && try(tonumber(split(":", p)[1]) <= 65535, false) && !can(regex("^(127|169[.]254|22[4-9]|23[0-9])[.]", p))])
     error_message = "egress_check: give each place as an IPv4 address and a TCP port, such as 192.0.2.1:443."
   }
 

@@ -10,24 +10,10 @@ import pytest
 from evernat.lab.checks import until
 from evernat.lab.probing import watching
 
+from .broken import FOREIGN, REPAIRED
 from .cluster import Cluster, deployed, kept, out_under
 
 pytestmark = pytest.mark.timeout(180)
-
-REPAIRED = (
-    "flush",
-    "forwarding-off",
-    "link-forwarding-off",
-    "rules-flush",
-    "routes-flush",
-    "addresses-flush",
-)
-FOREIGN = {
-    "forward-drop": "table inet guard, chain forward",
-    "docker-forward": "table ip filter, chain FORWARD",
-    "firewalld-forward": "table inet firewalld, chain filter_FORWARD",
-}
-"""What drops clients' packets, and the table that the cause must name."""
 
 BACK = 15.0
 """Seconds within which clients are back when the standby has to take over."""

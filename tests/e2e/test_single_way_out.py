@@ -12,25 +12,10 @@ from evernat.lab import checks
 from evernat.lab.checks import until
 from evernat.lab.probing import watching
 
+from .broken import FOREIGN, REPAIRED
 from .conftest import Deployed
 
 pytestmark = pytest.mark.timeout(300)
-
-REPAIRED = (
-    "flush",
-    "forwarding-off",
-    "link-forwarding-off",
-    "rules-flush",
-    "routes-flush",
-    "addresses-flush",
-    "networkd",
-)
-FOREIGN = {
-    "forward-drop": "table inet guard, chain forward",
-    "docker-forward": "table ip filter, chain FORWARD",
-    "firewalld-forward": "table inet firewalld, chain filter_FORWARD",
-}
-"""What drops clients' packets, and the table that the cause must name."""
 
 
 @pytest.fixture
@@ -48,7 +33,7 @@ def why(deployed: Deployed) -> str:
     return str(deployed.gateway()["why"])
 
 
-@pytest.mark.parametrize("how", REPAIRED)
+@pytest.mark.parametrize("how", [*REPAIRED, "networkd"])
 def test_what_the_node_can_repair_it_repairs(deployed: Deployed, whole: dict[str, Any], how: str) -> None:
     """Clients' packets pass again within a second, by the same node."""
     with watching(deployed.lab, "client-a") as seen:

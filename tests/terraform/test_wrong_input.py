@@ -69,6 +69,7 @@ VALUES: list[tuple[str, Any, str]] = [
     ("egress_check", ["1.1.1.1:443", "one.one:443"], "an IPv4 address and a TCP port"),
     ("egress_check", ["1.1.1.1:443", "8.8.8.8:99999"], "an IPv4 address and a TCP port"),
     ("egress_check", ["1.1.1.1:443", "8.8.8.8"], "an IPv4 address and a TCP port"),
+    ("egress_check", ["1.1.1.1:443", "127.0.0.1:80"], "an IPv4 address and a TCP port"),
     ("elastic_ip", "eipalloc-0a", "go into elastic_ip_allocation_ids"),
     ("elastic_ip_allocation_ids", ["203.0.113.7"], "give allocation IDs"),
     ("port_forwards", [{"protocol": "icmp", "port": 1, "target": "10.0.0.1"}], "protocol is tcp or udp"),
