@@ -219,6 +219,25 @@ def test_a_slow_claim_is_left_alone() -> None:
     assert step(fresh, seen(NOBODYS, beats=late), NOW + 6)[1] == [Take("main")]
 
 
+@pytest.mark.parametrize(("ago", "waits"), [(5.0, True), (100.0, False)])
+def test_what_was_taken_to_be_given_away_is_not_taken_again_at_once(ago: float, waits: bool) -> None:
+    """A node that is to go, and hears the other badly, would else take the gateway and hand it over for ever."""
+    handing = at(Role.HANDING, MINE, taken=NOW - ago, to="i-other")
+    given, _ = step(handing, seen(THEIRS._replace(association="as-2")))
+    assert given.role is Role.SYNCING
+    assert (given.until > NOW) is waits
+
+
+def test_who_is_being_stopped_claims_nothing() -> None:
+    """It says so: a holder need not fear that it takes the gateway when it falls silent."""
+    leaving = at(Role.STANDBY)._replace(leaving=NOW - 0.1)
+    gone = seen(beats=heard(20), synced=frozenset({"main"}), notice="stop")
+    state, actions = elect.step(leaving, gone, NOW)
+    assert state.gates["main"].role is Role.STANDBY
+    assert actions == [Leave()]
+    assert elect.speak(leaving, gone, NOW).leaving
+
+
 def test_a_holder_in_doubt_keeps_resets_from_clients() -> None:
     """While a peer claims, or since it fell silent, a holder guards its clients, looks often, and stays open."""
     holding = at(Role.HOLDING, MINE)

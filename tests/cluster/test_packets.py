@@ -27,7 +27,8 @@ def rules(state: Any, seen: Any) -> Any:
         (standby(1.6), NOW - 1, True),
         (standby(4.9), NOW - 60, True),
         (standby(5.1), NOW - 60, False),
-        (standby(0.31, draining=True), NOW, False),
+        (standby(0.31, draining=True), NOW, True),
+        (standby(0.31, draining=True, leaving=True), NOW, False),
         ({}, NOW, False),
     ],
 )
@@ -45,7 +46,7 @@ def test_a_shared_address_waits_while_another_may_take_it(
 
 @pytest.mark.parametrize(
     ("awake", "record_at", "held"),
-    [(0.2, 0.0, False), (0.4, 0.1, True), (1.7, 0.1, False), (5.1, 4.0, False)],
+    [(0.2, 0.0, True), (0.4, 0.1, True), (1.7, 0.1, False), (5.1, 4.0, False)],
 )
 def test_who_was_silent_before_a_jump_of_the_clock_is_not_dead(
     awake: float, record_at: float, held: bool

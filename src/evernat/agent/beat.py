@@ -24,6 +24,7 @@ MAC = 16
 LONGEST = 4096
 ENDED = "/ended"  # behind a gateway's name in `holds`
 EGRESS = "/egress"  # in `ready`
+LEAVING = "/leaving"
 
 
 class Heard(NamedTuple):
@@ -53,6 +54,8 @@ class Wire:
         self._number += 1
         holds = {**beat.holds, **{f"{name}{ENDED}": ended for name, ended in beat.ended.items()}}
         ready = {**beat.ready, EGRESS: beat.egress} if beat.egress >= 0 else dict(beat.ready)
+        if beat.leaving:
+            ready[LEAVING] = 0.0
         said = [beat.slot, holds, ready, dict(beat.offers), beat.draining]
         body = json.dumps([self._stack, beat.instance, self._session, echo, self._number, *said]).encode()
         return self._mac(body) + body
@@ -95,10 +98,10 @@ def _beat(instance: Any, now: float, slot: Any, holds: Any, ready: Any, offers: 
     _typed(dict, holds, ready, offers)
     _typed(str, *holds.values(), *offers.values())
     seconds = {name: _seconds(value) for name, value in ready.items()}
-    egress = seconds.pop(EGRESS, -1.0)
+    egress, leaving = seconds.pop(EGRESS, -1.0), seconds.pop(LEAVING, None) is not None
     ended = {name[: -len(ENDED)]: value for name, value in holds.items() if name.endswith(ENDED)}
     plain: Mapping[str, str] = {name: value for name, value in holds.items() if not name.endswith(ENDED)}
-    return Beat(instance, slot, now, plain, seconds, offers, bool(draining), ended, egress)
+    return Beat(instance, slot, now, plain, seconds, offers, bool(draining), ended, egress, leaving)
 
 
 def _typed(kind: type, *values: object) -> None:

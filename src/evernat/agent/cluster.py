@@ -237,6 +237,7 @@ class Agent:
 
     def _start(self, action: Action, now: float) -> None:
         if isinstance(action, Leave):
+            self._beat(elect.speak(self.state, self.seen, now), now)  # the last word: we claim nothing
             log("leave")
             os._exit(0)
         if isinstance(action, Probe):

@@ -120,6 +120,7 @@ class Beat(NamedTuple):
     draining: bool = False  # it is about to go: offer it nothing
     ended: Mapping[str, str] = NOTHING  # gateway it took -> the association that was over when it did
     egress: float = -1.0  # seconds since its last check of its own way out began, if that passed; else -1
+    leaving: bool = False  # it is being stopped, and claims nothing any more
 
 
 class Route(NamedTuple):

@@ -140,7 +140,18 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
             ready[name] = now - gate.since
         if gate.role is HANDING and _may_offer(state, gate, seen, now):
             offers[name] = gate.to
-    return Beat(seen.me, state.config.slot, now, holds, ready, offers, bool(seen.notice), ended, egress)
+    return Beat(
+        seen.me,
+        state.config.slot,
+        now,
+        holds,
+        ready,
+        offers,
+        bool(seen.notice),
+        ended,
+        egress,
+        bool(state.leaving),
+    )
 
 
 def proven(gate: Gate, seen: Seen) -> bool:
@@ -232,16 +243,23 @@ def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
         return gate._replace(target=record.association, ended=record.association or gate.previous)
     if gate.role is HANDING:
         return gate._replace(to=change[1].split()[0])
-    if old.role is HANDING:
-        return gate._replace(until=now + AGAIN) if gate.role is HOLDING else gate
+    if old.role is HANDING and gate.role is HOLDING:
+        return gate._replace(until=now + AGAIN)
+    if old.role is HANDING:  # what was taken only to be given away again was better left where it was
+        return _later(gate, now) if gate.role is SYNCING and 0 < now - gate.taken < QUIET else gate
     if gate.role is TAKING and old.role is CLAIMING:
         return gate._replace(taken=old.since, why=gate.cause)
     # Who came too late for what nobody had did no harm, and may be needed at once.
     lost = old.role in (TAKING, HOLDING) or (old.role is CLAIMING and gate.target)
     if lost and record.association not in ("", gate.target) and not mine(gate, seen):
-        losses = gate.losses + 1 if now - gate.until < QUIET else 1
-        return gate._replace(losses=losses, until=now + min(2.0**losses, LONGEST))
+        return _later(gate, now)
     return gate
+
+
+def _later(gate: Gate, now: float) -> Gate:
+    """Wait before the next claim, twice as long as the last time."""
+    losses = gate.losses + 1 if now - gate.until < QUIET else 1
+    return gate._replace(losses=losses, until=now + min(2.0**losses, LONGEST))
 
 
 def _ending(name: str, seen: Seen) -> bool:
@@ -319,7 +337,7 @@ def _chance(state: State, gate: Gate, seen: Seen, now: float) -> str:
     """Why the gateway may be claimed; empty when it may not."""
     record, name = gate.record, gate.config.name
     last, quiet = holder(gate, seen), silence(gate, seen, now)
-    if not record:
+    if not record or state.leaving:
         return ""
     if last and last.offers.get(name) == seen.me and quiet < SILENT:
         return f"offered by {record.instance}"

@@ -343,4 +343,12 @@ class Node:
 
 def gist(beat: Beat) -> tuple[object, ...]:
     """What is new when it changes."""
-    return beat.holds, beat.offers, beat.draining, beat.ready.keys(), beat.ended, beat.egress >= 0
+    return (
+        beat.holds,
+        beat.offers,
+        beat.draining,
+        beat.ready.keys(),
+        beat.ended,
+        beat.egress >= 0,
+        beat.leaving,
+    )

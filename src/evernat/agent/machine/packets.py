@@ -81,9 +81,14 @@ def _claims(beat: Beat, gate: Gate) -> bool:
 
 
 def _may_have_taken(beat: Beat, gate: Gate, seen: Seen, now: float) -> bool:
-    # A jump of the clock makes no silence, and no death either.
+    # A jump of the clock makes nobody dead; but who was not heard since may have taken it.
     last, known = max(beat.at, seen.awake), seen.members.get(beat.instance)
-    if not SILENT <= now - last < STALE or beat.draining or (known and known.state not in AUDIBLE):
+    if (
+        now - beat.at < SILENT
+        or now - last >= STALE
+        or beat.leaving
+        or (known and known.state not in AUDIBLE)
+    ):
         return False
     confirmed = gate.record and mine(gate, seen) and gate.record.at >= last + CONFIRM
     return not confirmed
