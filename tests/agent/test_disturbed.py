@@ -13,6 +13,7 @@ from evernat.agent import contract
 from evernat.lab.addresses import INTERNET_HOST, PLACES
 from evernat.lab.disturbances import script, undo
 from tests.agent.stub import CLIENT, GATEWAY, NODE, PUBLIC, Lab, config
+from tests.broken import REPAIRED
 
 pytestmark = pytest.mark.packets
 
@@ -42,15 +43,6 @@ def passes(lab: Lab, seconds: float = 0.1) -> bool:
     return False
 
 
-REPAIRED = [
-    "flush",
-    "forwarding-off",
-    "link-forwarding-off",
-    "rules-flush",
-    "routes-flush",
-    "addresses-flush",
-    "networkd",
-]
 MORE = {
     "link down and up": "ip link set ens6 down; ip link set ens6 up",
     "our rules": "ip rule del priority 9000; ip rule del priority 8999",
@@ -61,7 +53,7 @@ MORE = {
 }
 
 
-@pytest.mark.parametrize("how", [*REPAIRED, *MORE])
+@pytest.mark.parametrize("how", [*REPAIRED, "networkd", *MORE])
 def test_repaired_within_a_second(ready: Lab, how: str) -> None:
     """The first connection of a client gets out again within a second of each, and the node ends up holding."""
     assert ready.until(lambda: passes(ready))

@@ -228,6 +228,15 @@ def test_what_was_taken_to_be_given_away_is_not_taken_again_at_once(ago: float, 
     assert (given.until > NOW) is waits
 
 
+def test_what_was_found_at_the_start_and_given_away_may_be_taken_again() -> None:
+    """Also by a machine that has been up for less time than such a claim would count: it took nothing."""
+    handing = at(Role.HANDING, MINE, to="i-other")
+    early = handing.gates["main"]._replace(record=MINE._replace(at=35.0), since=39.0, changed=0.0)
+    theirs = seen(THEIRS._replace(association="as-2", at=40.0), awake=0.0)
+    given, _ = elect.step(handing._replace(gates={"main": early}), theirs, 40.0)
+    assert (given.gates["main"].role, given.gates["main"].until) == (Role.SYNCING, 0.0)
+
+
 def test_who_is_being_stopped_claims_nothing() -> None:
     """It says so: a holder need not fear that it takes the gateway when it falls silent."""
     leaving = at(Role.STANDBY)._replace(leaving=NOW - 0.1)

@@ -51,7 +51,7 @@ def test_a_shared_address_waits_while_another_may_take_it(
 def test_who_was_silent_before_a_jump_of_the_clock_is_not_dead(
     awake: float, record_at: float, held: bool
 ) -> None:
-    """Its silence counts from then on: it may be taking the address, until a later poll shows that it did not."""
+    """It may be taking the address, until it is heard, a later poll shows that it did not, or it has been dead long."""
     record = MINE._replace(at=NOW - record_at)
     seen = observed(beats=standby(3600), awake=NOW - awake, records={"main": record})
     assert bool(rules(holder(0, record=record), seen).held) is held

@@ -9,8 +9,8 @@ import pytest
 
 from evernat.lab.checks import until
 from evernat.lab.probing import watching
+from tests.broken import FOREIGN, REPAIRED
 
-from .broken import FOREIGN, REPAIRED
 from .cluster import Cluster, deployed, kept, out_under
 
 pytestmark = pytest.mark.timeout(180)

@@ -11,8 +11,8 @@ import pytest
 from evernat.lab import checks
 from evernat.lab.checks import until
 from evernat.lab.probing import watching
+from tests.broken import FOREIGN, REPAIRED
 
-from .broken import FOREIGN, REPAIRED
 from .conftest import Deployed
 
 pytestmark = pytest.mark.timeout(300)

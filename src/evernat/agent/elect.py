@@ -246,7 +246,8 @@ def _next(state: State, gate: Gate, seen: Seen, now: float) -> Gate:
     if old.role is HANDING and gate.role is HOLDING:
         return gate._replace(until=now + AGAIN)
     if old.role is HANDING:  # what was taken only to be given away again was better left where it was
-        return _later(gate, now) if gate.role is SYNCING and 0 < now - gate.taken < QUIET else gate
+        soon = gate.role is SYNCING and gate.taken > 0 and now - gate.taken < QUIET
+        return _later(gate, now) if soon else gate
     if gate.role is TAKING and old.role is CLAIMING:
         return gate._replace(taken=old.since, why=gate.cause)
     # Who came too late for what nobody had did no harm, and may be needed at once.
