@@ -28,6 +28,14 @@ def test_a_beat_arrives_as_it_was_sent() -> None:
     assert heard.beat == BEAT._replace(at=7.0)
 
 
+def test_what_a_release_adds_arrives_too() -> None:
+    """Under keys that are no gateway's name: none is taken for one, neither by this release nor by the one before."""
+    told = BEAT._replace(ended={"main": "as-0"}, egress=2.5, leaving=True, unguarded=frozenset({"main", "b"}))
+    heard = node("i-b", "sb").open(node("i-a", "sa").seal(told, "sb"), 7.0)
+    assert heard is not None
+    assert heard.beat == told._replace(at=7.0)
+
+
 def test_strangers_get_acquainted() -> None:
     """A packet that does not repeat our session only gets an answer; that answer is taken, and so is what follows."""
     a, b = node("i-a", "sa"), node("i-b", "sb")

@@ -219,6 +219,19 @@ def test_a_slow_claim_is_left_alone() -> None:
     assert step(fresh, seen(NOBODYS, beats=late), NOW + 6)[1] == [Take("main")]
 
 
+@pytest.mark.parametrize(("place", "claims"), [(0, False), (1, True)])
+def test_a_silent_holder_that_had_not_heard_us_is_left_its_shared_address(place: int, claims: bool) -> None:
+    """Nothing stops its kernel, so packets would leave with another address; until AWS says that it is gone."""
+    gate = at(Role.STANDBY).gates["main"]
+    fresh = at(Role.STANDBY)._replace(
+        gates={"main": gate._replace(config=gate.config._replace(places={"a": place, "b": place}))}
+    )
+    there = seen(beats=heard(3, unguarded=frozenset({"main"})), synced=frozenset({"main"}))
+    assert (step(fresh, there)[0].role is Role.CLAIMING) is claims
+    gone = {"i-other": Member("i-other", "a", "172.18.128.20", "terminated", "")}
+    assert step(fresh, there._replace(members=gone))[0].role is Role.CLAIMING
+
+
 @pytest.mark.parametrize(("ago", "waits"), [(5.0, True), (100.0, False)])
 def test_what_was_taken_to_be_given_away_is_not_taken_again_at_once(ago: float, waits: bool) -> None:
     """A node that is to go, and hears the other badly, would else take the gateway and hand it over for ever."""

@@ -182,6 +182,11 @@ def no_waiting(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(packets, "holds_back", lambda state, gate, seen, now: False)
 
 
+def who_goes_on_is_not_asked(patch: pytest.MonkeyPatch) -> None:
+    """A silent holder is believed to have stopped its kernel, also when it had not heard the one that takes over."""
+    patch.setattr(elect, "_goes_on", lambda gate, last: False)
+
+
 def _rules_with(patch: pytest.MonkeyPatch, change: Callable[[Rules], Rules]) -> None:
     rules = packets.rules
     patch.setattr(elect, "rules", lambda state, seen, now: change(rules(state, seen, now)))
@@ -273,10 +278,26 @@ start new
 > 40.000 end
 """
 
+HEARD_TOO_LATE = """topology pair
+start steady
+seed 15540
+api 0.004
+address shared
+
+> 1.000 spot a
+> 2.750 stop a
+> 5.086 stall b 1.5
+> 40.000 end
+"""
+
 
 @pytest.mark.parametrize(
     ("mutation", "rule", "text"),
-    [(no_exponent, "3 one holder", LOSES_TWICE), (jumps_are_time, "4 watching", JUMPS_AT_BOOT)],
+    [
+        (no_exponent, "3 one holder", LOSES_TWICE),
+        (jumps_are_time, "4 watching", JUMPS_AT_BOOT),
+        (who_goes_on_is_not_asked, "8 packets", HEARD_TOO_LATE),
+    ],
 )
 def test_taking_out_a_safeguard_against_what_is_rare(
     mutation: Patch, rule: str, text: str, monkeypatch: pytest.MonkeyPatch

@@ -25,6 +25,7 @@ LONGEST = 4096
 ENDED = "/ended"  # behind a gateway's name in `holds`
 EGRESS = "/egress"  # in `ready`
 LEAVING = "/leaving"
+UNGUARDED = "/unguarded"  # behind a gateway's name in `ready`
 
 
 class Heard(NamedTuple):
@@ -56,6 +57,7 @@ class Wire:
         ready = {**beat.ready, EGRESS: beat.egress} if beat.egress >= 0 else dict(beat.ready)
         if beat.leaving:
             ready[LEAVING] = 0.0
+        ready.update({f"{name}{UNGUARDED}": 0.0 for name in beat.unguarded})
         said = [beat.slot, holds, ready, dict(beat.offers), beat.draining]
         body = json.dumps([self._stack, beat.instance, self._session, echo, self._number, *said]).encode()
         return self._mac(body) + body
@@ -99,9 +101,13 @@ def _beat(instance: Any, now: float, slot: Any, holds: Any, ready: Any, offers: 
     _typed(str, *holds.values(), *offers.values())
     seconds = {name: _seconds(value) for name, value in ready.items()}
     egress, leaving = seconds.pop(EGRESS, -1.0), seconds.pop(LEAVING, None) is not None
+    unguarded = frozenset(name[: -len(UNGUARDED)] for name in seconds if name.endswith(UNGUARDED))
+    seconds = {name: value for name, value in seconds.items() if not name.endswith(UNGUARDED)}
     ended = {name[: -len(ENDED)]: value for name, value in holds.items() if name.endswith(ENDED)}
     plain: Mapping[str, str] = {name: value for name, value in holds.items() if not name.endswith(ENDED)}
-    return Beat(instance, slot, now, plain, seconds, offers, bool(draining), ended, egress, leaving)
+    return Beat(
+        instance, slot, now, plain, seconds, offers, bool(draining), ended, egress, leaving, unguarded
+    )
 
 
 def _typed(kind: type, *values: object) -> None:

@@ -121,6 +121,7 @@ class Beat(NamedTuple):
     ended: Mapping[str, str] = NOTHING  # gateway it took -> the association that was over when it did
     egress: float = -1.0  # seconds since its last check of its own way out began, if that passed; else -1
     leaving: bool = False  # it is being stopped, and claims nothing any more
+    unguarded: frozenset[str] = frozenset()  # gateways it holds whose packets go on when it falls silent
 
 
 class Route(NamedTuple):

@@ -151,6 +151,7 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
         ended,
         egress,
         bool(state.leaving),
+        seen.loaded.open - seen.loaded.guarded if seen.loaded else frozenset(),
     )
 
 
@@ -357,9 +358,14 @@ def _chance(state: State, gate: Gate, seen: Seen, now: float) -> str:
         return "nobody has it" if first else ""
     if last and quiet < DEAD:
         return ""
-    if last and last.holds.get(name) == record.association:
+    if last and last.holds.get(name) == record.association and not _goes_on(gate, last):
         return f"{record.instance} is silent for {quiet:.2f} s"
     return _gone(gate, seen)
+
+
+def _goes_on(gate: Gate, last: Beat) -> bool:
+    """Whether packets may leave a silent holder with another address: it had not heard us for long enough."""
+    return gate.config.name in last.unguarded and gate.config.places.get(last.slot) == 0
 
 
 def _claiming(state: State, gate: Gate, seen: Seen, now: float) -> Change:

@@ -351,4 +351,5 @@ def gist(beat: Beat) -> tuple[object, ...]:
         beat.ended,
         beat.egress >= 0,
         beat.leaving,
+        beat.unguarded,
     )
