@@ -41,7 +41,7 @@ def holder(place: int = 1, role: Role = Role.HOLDING, **more: Any) -> State:
 
 def standby(ago: float = 0.02, **more: Any) -> dict[str, Beat]:
     """The other node's last word: it could take the gateway, and its own way out was checked a second before."""
-    known = {"ready": {"main": 60.0}, "egress": 1.0, **more}
+    known = {"ready": {"main": 60.0}, "egress": 1.0, "follows": {"main": MINE.association}, **more}
     return {"i-other": Beat("i-other", "a", NOW - ago, **known)}
 
 

@@ -31,6 +31,7 @@ def test_a_beat_arrives_as_it_was_sent() -> None:
 def test_what_a_release_adds_arrives_too() -> None:
     """Under keys that are no gateway's name: none is taken for one, neither by this release nor by the one before."""
     told = BEAT._replace(ended={"main": "as-0"}, egress=2.5, leaving=True, unguarded=frozenset({"main", "b"}))
+    told = told._replace(follows={"b": "as-3"})
     heard = node("i-b", "sb").open(node("i-a", "sa").seal(told, "sb"), 7.0)
     assert heard is not None
     assert heard.beat == told._replace(at=7.0)

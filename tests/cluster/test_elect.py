@@ -219,6 +219,16 @@ def test_a_slow_claim_is_left_alone() -> None:
     assert step(fresh, seen(NOBODYS, beats=late), NOW + 6)[1] == [Take("main")]
 
 
+def test_a_standby_says_whom_it_follows() -> None:
+    """Until it hears that somebody else has the gateway, or is taking it."""
+    waiting, there = at(Role.STANDBY), seen(beats=heard())
+    assert elect.speak(waiting, there, NOW).follows == {"main": "as-1"}
+    for held in ("as-2", ""):
+        other = {"i-3": Beat("i-3", "a", NOW, {"main": held})}
+        assert elect.speak(waiting, there._replace(beats={**there.beats, **other}), NOW).follows == {}
+    assert elect.speak(at(Role.SYNCING), there, NOW).follows == {}
+
+
 @pytest.mark.parametrize(("place", "claims"), [(0, False), (1, True)])
 def test_a_silent_holder_that_had_not_heard_us_is_left_its_shared_address(place: int, claims: bool) -> None:
     """Nothing stops its kernel, so packets would leave with another address; until AWS says that it is gone."""

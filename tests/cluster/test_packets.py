@@ -91,7 +91,11 @@ def test_after_a_stall_the_switch_waits_for_news() -> None:
     assert packets.renews(state, heard, NOW), "the other one speaks, and stands by"
     starting = heard._replace(beats=standby(0.005, ready={}))
     assert not packets.renews(state, starting, NOW), "one that was just started does not know what it has"
-    assert not packets.renews(state, heard._replace(beats=standby(0.005, holds={"main": "as-2"})), NOW)
+    assert not packets.renews(
+        state, heard._replace(beats=standby(0.005, holds={"main": "as-2"}, follows={})), NOW
+    )
+    elsewhere = heard._replace(beats=standby(0.005, follows={"main": "as-2"}))
+    assert not packets.renews(state, elsewhere, NOW), "it stands by for one that we never heard of"
     assert not packets.renews(state, silent._replace(beats={}), NOW), "nobody to ask"
     third = {**able, "i-3": Member("i-3", "a", "172.18.128.21", "running", "2026")}
     assert not packets.renews(state, heard._replace(members=third), NOW), "one that may have it says nothing"

@@ -187,6 +187,20 @@ def who_goes_on_is_not_asked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(elect, "_goes_on", lambda gate, last: False)
 
 
+def any_standby_will_do(patch: pytest.MonkeyPatch) -> None:
+    """An agent that wakes up lets clients out again because the other one stands by, for whomever."""
+    verified = packets._verified
+
+    def believed(gate: Any, seen: Any, now: float) -> bool:
+        beats = {
+            i: b._replace(follows=dict.fromkeys(b.ready, gate.record.association))
+            for i, b in seen.beats.items()
+        }
+        return verified(gate, seen._replace(beats=beats), now)
+
+    patch.setattr(packets, "_verified", believed)
+
+
 def _rules_with(patch: pytest.MonkeyPatch, change: Callable[[Rules], Rules]) -> None:
     rules = packets.rules
     patch.setattr(elect, "rules", lambda state, seen, now: change(rules(state, seen, now)))
@@ -290,6 +304,18 @@ address shared
 > 40.000 end
 """
 
+STANDS_BY_FOR_A_STRANGER = """topology pair
+start steady
+seed 526060
+address shared
+
+> 0.278 stall a 4.0
+> 0.651 rebalance a
+> 1.428 cut a b
+> 3.428 mend-all
+> 40.000 end
+"""
+
 
 @pytest.mark.parametrize(
     ("mutation", "rule", "text"),
@@ -297,6 +323,7 @@ address shared
         (no_exponent, "3 one holder", LOSES_TWICE),
         (jumps_are_time, "4 watching", JUMPS_AT_BOOT),
         (who_goes_on_is_not_asked, "8 packets", HEARD_TOO_LATE),
+        (any_standby_will_do, "8 packets", STANDS_BY_FOR_A_STRANGER),
     ],
 )
 def test_taking_out_a_safeguard_against_what_is_rare(

@@ -25,6 +25,7 @@ LONGEST = 4096
 ENDED = "/ended"  # behind a gateway's name in `holds`
 EGRESS = "/egress"  # in `ready`
 LEAVING = "/leaving"
+FOLLOWS = "/follows"  # behind a gateway's name in `holds`
 UNGUARDED = "/unguarded"  # behind a gateway's name in `ready`
 
 
@@ -54,6 +55,7 @@ class Wire:
         """A packet to the peer whose session is `echo`."""
         self._number += 1
         holds = {**beat.holds, **{f"{name}{ENDED}": ended for name, ended in beat.ended.items()}}
+        holds.update({f"{name}{FOLLOWS}": followed for name, followed in beat.follows.items()})
         ready = {**beat.ready, EGRESS: beat.egress} if beat.egress >= 0 else dict(beat.ready)
         if beat.leaving:
             ready[LEAVING] = 0.0
@@ -103,11 +105,15 @@ def _beat(instance: Any, now: float, slot: Any, holds: Any, ready: Any, offers: 
     egress, leaving = seconds.pop(EGRESS, -1.0), seconds.pop(LEAVING, None) is not None
     unguarded = frozenset(name[: -len(UNGUARDED)] for name in seconds if name.endswith(UNGUARDED))
     seconds = {name: value for name, value in seconds.items() if not name.endswith(UNGUARDED)}
-    ended = {name[: -len(ENDED)]: value for name, value in holds.items() if name.endswith(ENDED)}
-    plain: Mapping[str, str] = {name: value for name, value in holds.items() if not name.endswith(ENDED)}
-    return Beat(
-        instance, slot, now, plain, seconds, offers, bool(draining), ended, egress, leaving, unguarded
-    )
+    ended, follows = _behind(ENDED, holds), _behind(FOLLOWS, holds)
+    plain = {name: value for name, value in holds.items() if not name.endswith((ENDED, FOLLOWS))}
+    told = ended, egress, leaving, unguarded, follows
+    return Beat(instance, slot, now, plain, seconds, offers, bool(draining), *told)
+
+
+def _behind(end: str, values: Mapping[str, str]) -> Mapping[str, str]:
+    """What travels under gateways' names with that ending."""
+    return {name[: -len(end)]: value for name, value in values.items() if name.endswith(end)}
 
 
 def _typed(kind: type, *values: object) -> None:

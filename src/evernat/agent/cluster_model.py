@@ -122,6 +122,7 @@ class Beat(NamedTuple):
     egress: float = -1.0  # seconds since its last check of its own way out began, if that passed; else -1
     leaving: bool = False  # it is being stopped, and claims nothing any more
     unguarded: frozenset[str] = frozenset()  # gateways it holds whose packets go on when it falls silent
+    follows: Mapping[str, str] = NOTHING  # gateway it stands by for -> the generation that has it
 
 
 class Route(NamedTuple):

@@ -126,7 +126,7 @@ def step(state: State, seen: Seen, now: float) -> tuple[State, list[Action]]:
 
 def speak(state: State, seen: Seen, now: float) -> Beat:
     """What to tell the peers."""
-    holds, ready, offers, ended = {}, {}, {}, {}
+    holds, ready, offers, ended, follows = {}, {}, {}, {}, {}
     egress = fitness.own(seen, now)
     for name, gate in state.gates.items():
         if gate.record and gate.role in OURS:
@@ -135,6 +135,8 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
                 ended[name] = gate.ended
         elif gate.role is CLAIMING:
             holds[name] = ""
+        elif gate.role is STANDBY and gate.record and not _claimed(gate, seen, now):
+            follows[name] = gate.record.association
         able = now - seen.awake >= WATCH and gate.role is STANDBY and egress >= 0
         if able and gate.record and now - gate.record.at < REACH:
             ready[name] = now - gate.since
@@ -152,7 +154,14 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
         egress,
         bool(state.leaving),
         seen.loaded.open - seen.loaded.guarded if seen.loaded else frozenset(),
+        follows,
     )
+
+
+def _claimed(gate: Gate, seen: Seen, now: float) -> bool:
+    """Whether a peer says that the gateway is, or soon will be, another's than the record shows."""
+    said = (beat.holds.get(gate.config.name) for beat in peers(gate, seen, now))
+    return any(held is not None and held != gate.record.association for held in said if gate.record)
 
 
 def proven(gate: Gate, seen: Seen) -> bool:

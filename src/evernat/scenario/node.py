@@ -352,4 +352,5 @@ def gist(beat: Beat) -> tuple[object, ...]:
         beat.egress >= 0,
         beat.leaving,
         beat.unguarded,
+        beat.follows,
     )

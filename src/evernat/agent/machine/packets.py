@@ -109,7 +109,7 @@ def _verified(gate: Gate, seen: Seen, now: float) -> bool:
     places = (gate.config.home, gate.config.standby)
     able = {instance for instance in able if seen.members[instance].slot in places}
     heard = {b.instance: b for b in others(gate, seen) if b.at >= seen.awake}
-    # One that stands by knows what it has not got; one that was just started does not know yet.
-    name = gate.config.name
-    waiting = all(name in beat.ready and name not in beat.holds for beat in heard.values())
+    # One that stands by knows who has it, also when that is a node that we never heard of.
+    name, mark = gate.config.name, gate.record.association
+    waiting = all(name in beat.ready and beat.follows.get(name) == mark for beat in heard.values())
     return bool(heard) and able <= heard.keys() and waiting
