@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evernat.agent import elect
-from evernat.agent.cluster_model import Beat, Member, Record, Role
+from evernat.agent.cluster_model import Beat, Member, Prepare, Record, Role
 from evernat.agent.machine import packets
 
 from .support import MINE, NOW, OPEN, holder, observed, standby
@@ -76,6 +76,29 @@ def test_only_who_would_be_taken_over_is_guarded(ago: float, guarded: bool) -> N
     """Without another node the kernel goes on forwarding while its agent restarts."""
     assert bool(rules(holder(), observed(beats=standby(ago))).guarded) is guarded
     assert not rules(holder(), observed(beats={})).guarded
+
+
+@pytest.mark.parametrize(
+    ("ago", "loaded", "told", "goes_on"),
+    [
+        (0.02, True, None, False),
+        (1.74, True, None, False),
+        (1.76, True, None, True),  # it will soon, and who comes now must have heard so
+        (0.02, False, None, True),
+        (0.02, True, False, True),  # what the kernel is being told comes into force without us
+        (0.02, False, True, True),
+    ],
+)
+def test_it_says_when_packets_go_on_without_it(
+    ago: float, loaded: bool, told: bool | None, goes_on: bool
+) -> None:
+    """By everything that may be in force when it falls silent, and somewhat before that is so."""
+    there = {
+        guarded: OPEN._replace(guarded=OPEN.open if guarded else frozenset()) for guarded in (True, False)
+    }
+    busy = frozenset() if told is None else frozenset({Prepare(there[told])})
+    observation = observed(beats=standby(ago), loaded=there[loaded], busy=busy)
+    assert elect.speak(holder(), observation, NOW).unguarded == (OPEN.open if goes_on else frozenset())
 
 
 def test_after_a_stall_the_switch_waits_for_news() -> None:

@@ -42,7 +42,7 @@ from .cluster_model import (
     Uncheck,
 )
 from .machine import fitness
-from .machine.packets import DRAIN, contested, rules
+from .machine.packets import DRAIN, contested, rules, unguarded
 from .machine.view import ALIVE, SILENT, STALE, address, holder, mine, others, peers, shared, silence
 from .values import InvariantError
 
@@ -153,7 +153,7 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
         ended,
         egress,
         bool(state.leaving),
-        seen.loaded.open - seen.loaded.guarded if seen.loaded else frozenset(),
+        unguarded(state, seen, now),
         follows,
     )
 

@@ -28,7 +28,7 @@ FACTS = ("records", "members", "routes", "egress", "faults", "check", "notice")
 """What nodes look at here; no gateway forwards to a dynamic target."""
 
 WAITS = {
-    "awake": "SILENT WATCH GUARD",
+    "awake": "SILENT WATCH WARN GUARD",
     "begun": "HOOK",
     "hook": "LIMIT",
     "leaving": "LEAVE",
@@ -45,7 +45,7 @@ WAITS = {
     "ended": "STALE",
     "until": "NOTHING",
     "record": "REACH",
-    "beat": "SILENT DEAD WATCH STALE GUARD",
+    "beat": "SILENT DEAD WATCH STALE WARN GUARD",
     "failed": "USELESS LONG_USELESS",
     "resting": "NOTHING",
     "heard": "NOTHING",

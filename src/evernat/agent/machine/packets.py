@@ -10,10 +10,11 @@ Both ways are guarded by a switch in the kernel: an element with a timeout that 
 
 from __future__ import annotations
 
-from ..cluster_model import Beat, Gate, Role, Rules, Seen, State
+from ..cluster_model import Beat, Gate, Prepare, Role, Rules, Seen, State
 from .view import ALIVE, AUDIBLE, SILENT, STALE, mine, others, shared
 
 GUARD = 2.0  # seconds since a peer was heard in which it counts as one that would take over
+WARN = 1.75  # seconds after which it is told that it soon will not: some heartbeats before that is so
 CONFIRM = 1.5  # seconds after a peer's last word in which, not hearing us, it would have taken the gateway
 
 DRAIN = 0.5  # seconds that the standby gets to have every connection
@@ -71,6 +72,21 @@ def renews(state: State, seen: Seen, now: float) -> bool:
     return all(_verified(state.gates[name], seen, now) for name in seen.loaded.open)
 
 
+def unguarded(state: State, seen: Seen, now: float) -> frozenset[str]:
+    """The gateways whose packets go on when this process falls silent: now, soon, or by what the kernel is being told.
+
+    What is being told comes into force without this process; and what it says must have been heard before that.
+    """
+    told = [action.rules for action in seen.busy if isinstance(action, Prepare)]
+    told += [seen.loaded] if seen.loaded else []
+    return frozenset(
+        name
+        for rules in told
+        for name in rules.open
+        if name not in rules.guarded or not _guarded(state.gates[name], seen, now, WARN)
+    )
+
+
 def _opens(gate: Gate, seen: Seen) -> bool:
     found = gate.role in (Role.STARTING, Role.TAKING) and not gate.taken and mine(gate, seen)
     return found or gate.role in (Role.HOLDING, Role.HANDING)
@@ -94,9 +110,9 @@ def _may_have_taken(beat: Beat, gate: Gate, seen: Seen, now: float) -> bool:
     return not confirmed
 
 
-def _guarded(gate: Gate, seen: Seen, now: float) -> bool:
+def _guarded(gate: Gate, seen: Seen, now: float, within: float = GUARD) -> bool:
     # A jump of the clock makes no silence.
-    return any(now - max(beat.at, seen.awake) < GUARD for beat in others(gate, seen))
+    return any(now - max(beat.at, seen.awake) < within for beat in others(gate, seen))
 
 
 def _verified(gate: Gate, seen: Seen, now: float) -> bool:
