@@ -219,6 +219,28 @@ def test_a_slow_claim_is_left_alone() -> None:
     assert step(fresh, seen(NOBODYS, beats=late), NOW + 6)[1] == [Take("main")]
 
 
+@pytest.mark.parametrize(
+    ("place", "ago", "state", "word", "released"),
+    [
+        (0, 0.2, "shutting-down", {}, False),
+        (0, 0.3, "shutting-down", {}, True),
+        (0, 0.2, "terminated", {}, True),
+        (1, 0.2, "shutting-down", {}, True),
+        (0, 0.2, "shutting-down", {"main": "as-1"}, True),  # silent for longer than its kernel goes on
+    ],
+)
+def test_a_holder_that_shuts_down_gets_time_to_stop(
+    place: int, ago: float, state: str, word: dict[str, str], released: bool
+) -> None:
+    """It may have ended a moment ago, where it is not heard; it hears our claim, or its kernel stops by itself."""
+    claiming = at(Role.CLAIMING, target="as-1")
+    gate = claiming.gates["main"]
+    config = gate.config._replace(places={"a": place, "b": place})
+    claiming = claiming._replace(gates={"main": gate._replace(config=config, since=NOW - ago)})
+    there = seen(beats=heard(3, holds=word), members={"i-other": Member("i-other", "a", "", state, "")})
+    assert (Release("main", "as-1") in step(claiming, there)[1]) is released
+
+
 def test_a_standby_says_whom_it_follows() -> None:
     """Until it hears that somebody else has the gateway, or is taking it."""
     waiting, there = at(Role.STANDBY), seen(beats=heard())

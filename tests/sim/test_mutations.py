@@ -184,7 +184,13 @@ def no_waiting(patch: pytest.MonkeyPatch) -> None:
 
 def who_goes_on_is_not_asked(patch: pytest.MonkeyPatch) -> None:
     """A silent holder is believed to have stopped its kernel, also when it had not heard the one that takes over."""
-    patch.setattr(elect, "_goes_on", lambda gate, last: False)
+    stops = elect._stops
+    patch.setattr(elect, "_stops", lambda gate, last: stops(gate, last._replace(unguarded=frozenset())))
+
+
+def who_is_going_is_not_waited_for(patch: pytest.MonkeyPatch) -> None:
+    """An address leaves a holder that shuts down at once, though its kernel may not have stopped yet."""
+    patch.setattr(elect, "_going", lambda gate, record, seen, now: False)
 
 
 def any_standby_will_do(patch: pytest.MonkeyPatch) -> None:
@@ -304,6 +310,20 @@ address shared
 > 40.000 end
 """
 
+ENDS_A_MOMENT_BEFORE = """topology pair
+start steady
+seed {0}
+address shared
+
+> 0.653 fail a check hang
+> 1.591 restart a
+> 3.988 cut b a
+> 4.000 fail a egress before
+> 4.{0:03} block a
+> 5.000 roll a
+> 20.000 end
+"""
+
 STANDS_BY_FOR_A_STRANGER = """topology pair
 start steady
 seed {0}
@@ -324,6 +344,7 @@ address shared
         (jumps_are_time, "4 watching", JUMPS_AT_BOOT),
         (who_goes_on_is_not_asked, "8 packets", HEARD_TOO_LATE),
         (any_standby_will_do, "8 packets", STANDS_BY_FOR_A_STRANGER),
+        (who_is_going_is_not_waited_for, "8 packets", ENDS_A_MOMENT_BEFORE),
     ],
 )
 def test_taking_out_a_safeguard_against_what_is_rare(

@@ -43,7 +43,7 @@ from .cluster_model import (
 )
 from .machine import fitness
 from .machine.packets import DRAIN, contested, rules, unguarded
-from .machine.view import ALIVE, SILENT, STALE, address, holder, mine, others, peers, shared, silence
+from .machine.view import ALIVE, AUDIBLE, SILENT, STALE, address, holder, mine, others, peers, shared, silence
 from .values import InvariantError
 
 STARTING, SYNCING, STANDBY, CLAIMING, TAKING, HOLDING, HANDING = Role
@@ -80,6 +80,7 @@ VACANT = 3.0  # who has the connections goes first, then the home node
 UNLISTED = 20.0  # an instance that AWS does not list may be too new to be listed
 MOVE = 4.0  # AWS needs so long to move an address
 PROVE = 10.0  # then forward without a proof: better than not at all
+SWITCH = 0.25  # for the kernel to stop after its agent ended
 OFFER = 3.0  # for the other to begin
 TAKE = 15.0  # and to finish
 BACK = 30.0  # ready for so long, the home node of a ring gets its gateway back
@@ -367,14 +368,17 @@ def _chance(state: State, gate: Gate, seen: Seen, now: float) -> str:
         return "nobody has it" if first else ""
     if last and quiet < DEAD:
         return ""
-    if last and last.holds.get(name) == record.association and not _goes_on(gate, last):
+    if last and _stops(gate, last):
         return f"{record.instance} is silent for {quiet:.2f} s"
     return _gone(gate, seen)
 
 
-def _goes_on(gate: Gate, last: Beat) -> bool:
-    """Whether packets may leave a silent holder with another address: it had not heard us for long enough."""
-    return gate.config.name in last.unguarded and gate.config.places.get(last.slot) == 0
+def _stops(gate: Gate, last: Beat) -> bool:
+    """Whether a holder that fell silent lets no packet out with another address, by its last word."""
+    name = gate.config.name
+    ours = gate.record and last.holds.get(name) == gate.record.association
+    # One that had not heard us for long enough goes on.
+    return bool(ours) and not (name in last.unguarded and gate.config.places.get(last.slot) == 0)
 
 
 def _claiming(state: State, gate: Gate, seen: Seen, now: float) -> Change:
@@ -490,13 +494,26 @@ def _asks(gate: Gate, record: Record, seen: Seen, now: float) -> list[Action]:
     if role not in (CLAIMING, TAKING, HOLDING):
         return []
     if role is CLAIMING and record.association:
-        return [Release(name, record.association)] if record.association == gate.target else []
+        waits = record.association != gate.target or _going(gate, record, seen, now)
+        return [] if waits else [Release(name, record.association)]
     tables = [table for table in gate.config.tables if _astray(gate, table, seen)]
     points: list[Action] = [Point(table, record.association) for table in tables]
     if role is CLAIMING:
         # Who ended the association leads the routes here at the same time: each call may take AWS seconds.
         return [Take(name), *(points if gate.target else [])]
     return points if mine(gate, seen) else []
+
+
+def _going(gate: Gate, record: Record, seen: Seen, now: float) -> bool:
+    """Whether a holder that is shutting down may still let packets of a shared address out.
+
+    It hears our claim and stops, and when its agent has just ended, its kernel does.
+    """
+    known, last = seen.members.get(record.instance), holder(gate, seen)
+    if not known or known.state not in AUDIBLE or known.state in ALIVE or gate.config.places.get(known.slot):
+        return False
+    offered = last and last.offers.get(gate.config.name) == seen.me
+    return now - gate.since < SWITCH and not offered and not (last and _stops(gate, last))
 
 
 def _astray(gate: Gate, table: str, seen: Seen) -> bool:

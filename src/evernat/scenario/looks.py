@@ -35,7 +35,7 @@ WAITS = {
     "starting": "",
     "syncing": "WATCH SYNC",
     "standby": "",
-    "claiming": "",
+    "claiming": "SWITCH",
     "taking": "MOVE PROVE",
     "holding": "",
     "handing": "DRAIN TWICE OFFER",
