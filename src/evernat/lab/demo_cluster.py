@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,11 @@ def pair(lab: Lab, directory: Path) -> None:
         )
         with out.status("blocked"), watching(lab, "client-b") as seen:
             whole = _whole(run, gateway["name"])
+            begun = time.monotonic()
             lab.disturb(whole["holder"], "docker-forward")
             after = _moved(run, whole)
+            # TCP doubles the pause before each repetition: the stream goes on after at most as long again.
+            time.sleep(time.monotonic() - begun)
         text = f"the holder looks alive, but Docker's rules let no client out …  noticed, {after['holder']} in charge"
         _survived("blocked", text, load, seen, gateway, after)
     run.destroyed()
