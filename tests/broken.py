@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-REPAIRED = (
-    "flush",
-    "forwarding-off",
-    "link-forwarding-off",
-    "rules-flush",
-    "routes-flush",
-    "addresses-flush",
-)
-"""What the node can repair itself."""
+from evernat.lab.disturbances import DISTURBANCES
 
 FOREIGN = {
     "forward-drop": "table inet guard, chain forward",
@@ -18,3 +10,9 @@ FOREIGN = {
     "firewalld-forward": "table inet firewalld, chain filter_FORWARD",
 }
 """What drops clients' packets, and the table that the cause must name."""
+
+APART = ("foreign-masquerade", "networkd", "check-on")
+"""What has tests of its own."""
+
+REPAIRED = tuple(how for how in DISTURBANCES if how not in (*FOREIGN, *APART))
+"""What the node can repair itself."""

@@ -9,6 +9,8 @@ import pytest
 from evernat.agent import elect
 from evernat.agent.cluster_model import Beat, Member, Prepare, Record, Role
 from evernat.agent.machine import packets
+from evernat.agent.rules import LASTING
+from evernat.scenario.node import PULSE
 
 from .support import MINE, NOW, OPEN, holder, observed, standby
 
@@ -99,6 +101,13 @@ def test_it_says_when_packets_go_on_without_it(
     busy = frozenset() if told is None else frozenset({Prepare(there[told])})
     observation = observed(beats=standby(ago), loaded=there[loaded], busy=busy)
     assert elect.speak(holder(), observation, NOW).unguarded == (OPEN.open if goes_on else frozenset())
+
+
+def test_who_shuts_down_is_given_as_long_as_its_kernel_goes_on() -> None:
+    """The kernel's, the simulator's and the decisions' seconds are one."""
+    lasting = float(LASTING.removesuffix("ms")) / 1000
+    assert lasting == PULSE
+    assert lasting < elect.SWITCH < lasting + 0.1
 
 
 def test_after_a_stall_the_switch_waits_for_news() -> None:

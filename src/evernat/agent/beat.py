@@ -24,7 +24,7 @@ MAC = 16
 LONGEST = 4096
 ENDED = "/ended"  # behind a gateway's name in `holds`
 EGRESS = "/egress"  # in `ready`
-LEAVING = "/leaving"
+LEAVING = "/leaving"  # in `ready`
 FOLLOWS = "/follows"  # behind a gateway's name in `holds`
 UNGUARDED = "/unguarded"  # behind a gateway's name in `ready`
 

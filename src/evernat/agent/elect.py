@@ -43,7 +43,20 @@ from .cluster_model import (
 )
 from .machine import fitness
 from .machine.packets import DRAIN, contested, rules, unguarded
-from .machine.view import ALIVE, AUDIBLE, SILENT, STALE, address, holder, mine, others, peers, shared, silence
+from .machine.view import (
+    ALIVE,
+    AUDIBLE,
+    SILENT,
+    STALE,
+    address,
+    holder,
+    mine,
+    others,
+    peers,
+    shared,
+    shared_at,
+    silence,
+)
 from .values import InvariantError
 
 STARTING, SYNCING, STANDBY, CLAIMING, TAKING, HOLDING, HANDING = Role
@@ -80,7 +93,7 @@ VACANT = 3.0  # who has the connections goes first, then the home node
 UNLISTED = 20.0  # an instance that AWS does not list may be too new to be listed
 MOVE = 4.0  # AWS needs so long to move an address
 PROVE = 10.0  # then forward without a proof: better than not at all
-SWITCH = 0.25  # for the kernel to stop after its agent ended
+SWITCH = 0.25  # for the kernel to stop after its agent ended: rules.LASTING, and a heartbeat
 OFFER = 3.0  # for the other to begin
 TAKE = 15.0  # and to finish
 BACK = 30.0  # ready for so long, the home node of a ring gets its gateway back
@@ -136,7 +149,7 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
                 ended[name] = gate.ended
         elif gate.role is CLAIMING:
             holds[name] = ""
-        elif gate.role is STANDBY and gate.record and not _claimed(gate, seen, now):
+        elif gate.role is STANDBY and gate.record and not _claimed(gate, gate.record, seen, now):
             follows[name] = gate.record.association
         able = now - seen.awake >= WATCH and gate.role is STANDBY and egress >= 0
         if able and gate.record and now - gate.record.at < REACH:
@@ -159,10 +172,10 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
     )
 
 
-def _claimed(gate: Gate, seen: Seen, now: float) -> bool:
+def _claimed(gate: Gate, record: Record, seen: Seen, now: float) -> bool:
     """Whether a peer says that the gateway is, or soon will be, another's than the record shows."""
     said = (beat.holds.get(gate.config.name) for beat in peers(gate, seen, now))
-    return any(held is not None and held != gate.record.association for held in said if gate.record)
+    return any(held not in (None, record.association) for held in said)
 
 
 def proven(gate: Gate, seen: Seen) -> bool:
@@ -378,7 +391,7 @@ def _stops(gate: Gate, last: Beat) -> bool:
     name = gate.config.name
     ours = gate.record and last.holds.get(name) == gate.record.association
     # One that had not heard us for long enough goes on.
-    return bool(ours) and not (name in last.unguarded and gate.config.places.get(last.slot) == 0)
+    return bool(ours) and not (name in last.unguarded and shared_at(gate, last.slot))
 
 
 def _claiming(state: State, gate: Gate, seen: Seen, now: float) -> Change:
@@ -510,7 +523,8 @@ def _going(gate: Gate, record: Record, seen: Seen, now: float) -> bool:
     It hears our claim and stops, and when its agent has just ended, its kernel does.
     """
     known, last = seen.members.get(record.instance), holder(gate, seen)
-    if not known or known.state not in AUDIBLE or known.state in ALIVE or gate.config.places.get(known.slot):
+    leaves = known and known.state in AUDIBLE and known.state not in ALIVE
+    if not known or not leaves or not shared_at(gate, known.slot):
         return False
     offered = last and last.offers.get(gate.config.name) == seen.me
     return now - gate.since < SWITCH and not offered and not (last and _stops(gate, last))

@@ -81,9 +81,9 @@ def unguarded(state: State, seen: Seen, now: float) -> frozenset[str]:
     told += [seen.loaded] if seen.loaded else []
     return frozenset(
         name
-        for rules in told
-        for name in rules.open
-        if name not in rules.guarded or not _guarded(state.gates[name], seen, now, WARN)
+        for each in told
+        for name in each.open
+        if name not in each.guarded or not _guarded(state.gates[name], seen, now, WARN)
     )
 
 

@@ -29,7 +29,12 @@ def address(state: State, gate: Gate, seen: Seen) -> str:
 
 def shared(state: State, gate: Gate) -> bool:
     """Whether the gateway uses the node's primary address: then packets may leave with another public address."""
-    return gate.config.places[state.config.slot] == 0
+    return shared_at(gate, state.config.slot)
+
+
+def shared_at(gate: Gate, slot: str) -> bool:
+    """The same of the node in a slot; one that the settings do not name may, for all we know."""
+    return gate.config.places.get(slot, 0) == 0
 
 
 def others(gate: Gate, seen: Seen) -> Iterator[Beat]:
