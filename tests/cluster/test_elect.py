@@ -486,6 +486,14 @@ def test_an_offer_is_taken() -> None:
         assert gate.role is role
 
 
+@pytest.mark.parametrize(("awake", "role"), [(60.0, Role.HOLDING), (0.2, Role.TAKING)])
+def test_a_jump_of_the_clock_proves_nothing(awake: float, role: Role) -> None:
+    """Clients are let out without a proof only after time in which the address could have moved."""
+    taking = at(Role.TAKING, MINE)
+    taking = taking._replace(gates={"main": taking.gates["main"]._replace(since=NOW - 60, taken=NOW - 60)})
+    assert step(taking, seen(MINE, awake=NOW - awake))[0].role is role
+
+
 def test_an_offer_that_nobody_takes_is_taken_back() -> None:
     """A handover that does not begin, or whose receiver falls silent, ends with the holder open again."""
     handing = at(Role.HANDING, MINE, to="i-other")

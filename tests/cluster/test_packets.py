@@ -73,6 +73,14 @@ def test_it_is_offered_when_nothing_can_leave_with_another_address(place: int) -
     assert elect.speak(handing, held, NOW).offers == {"main": "i-other"}
 
 
+@pytest.mark.parametrize(("awake", "offered"), [(60.0, True), (1.1, True), (0.2, False)])
+def test_a_jump_of_the_clock_does_not_drain(awake: float, offered: bool) -> None:
+    """Without the kernel's answer it is offered after a second, in which this process must have run."""
+    handing = holder(0, role=Role.HANDING, since=NOW - 60, to="i-other")
+    seen = observed(loaded=OPEN, awake=NOW - awake)
+    assert bool(elect.speak(handing, seen, NOW).offers) is offered
+
+
 @pytest.mark.parametrize(("ago", "guarded"), [(0.02, True), (1.9, True), (2.1, False)])
 def test_only_who_would_be_taken_over_is_guarded(ago: float, guarded: bool) -> None:
     """Without another node the kernel goes on forwarding while its agent restarts."""

@@ -135,6 +135,11 @@ def jumps_are_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(elect, "_actions", since_begun)
 
 
+def jumps_are_waiting(patch: pytest.MonkeyPatch) -> None:
+    """What is waited for before the other node may have the gateway is over when the clock jumps."""
+    patch.setattr(elect, "waited", lambda since, seen, now: now - since)
+
+
 def actions_without_verbs(patch: pytest.MonkeyPatch) -> None:
     """One action about a gateway is like any other, so that one without an answer holds them all up."""
     for kind in (Take, Drain):
@@ -310,6 +315,17 @@ address shared
 > 40.000 end
 """
 
+JUMPS_WHILE_IT_OFFERS = """topology ring2
+start steady
+seed {0}
+api 0.004
+address shared
+
+> 0.402 terminate b
+> 0.452 jump b 2.0
+> 20.000 end
+"""
+
 ENDS_A_MOMENT_BEFORE = """topology pair
 start steady
 seed {0}
@@ -342,6 +358,7 @@ address shared
     [
         (no_exponent, "3 one holder", LOSES_TWICE),
         (jumps_are_time, "4 watching", JUMPS_AT_BOOT),
+        (jumps_are_waiting, "8 packets", JUMPS_WHILE_IT_OFFERS),
         (who_goes_on_is_not_asked, "8 packets", HEARD_TOO_LATE),
         (any_standby_will_do, "8 packets", STANDS_BY_FOR_A_STRANGER),
         (who_is_going_is_not_waited_for, "8 packets", ENDS_A_MOMENT_BEFORE),

@@ -56,6 +56,7 @@ from .machine.view import (
     shared,
     shared_at,
     silence,
+    waited,
 )
 from .values import InvariantError
 
@@ -294,9 +295,9 @@ def _ending(name: str, seen: Seen) -> bool:
 def _may_offer(state: State, gate: Gate, seen: Seen, now: float) -> bool:
     """Whether the other may take it: drained, nothing begins here, and nothing can leave with another address."""
     name, loaded = gate.config.name, seen.loaded
-    waited = now - gate.since
-    drained = waited >= DRAIN or (name in seen.drained and _ending(name, seen))
-    waits = not shared(state, gate) or bool(loaded and name in loaded.held) or waited >= 2 * DRAIN
+    lasts = waited(gate.since, seen, now)
+    drained = lasts >= DRAIN or (name in seen.drained and _ending(name, seen))
+    waits = not shared(state, gate) or bool(loaded and name in loaded.held) or lasts >= 2 * DRAIN
     return drained and waits
 
 
@@ -346,8 +347,8 @@ def _complete(gate: Gate, seen: Seen, now: float) -> str:
     """Why a standby has all the connections it will get; empty when more may come."""
     if gate.config.name in seen.synced:
         return "connections copied"
-    waited = now - max(gate.since, seen.awake)
-    if waited >= SYNC:
+    lasts = waited(gate.since, seen, now)
+    if lasts >= SYNC:
         return LATE
     lone = (
         silence(gate, seen, now) >= WATCH
@@ -355,7 +356,7 @@ def _complete(gate: Gate, seen: Seen, now: float) -> str:
         or not gate.record.association
         or _gone(gate, seen)
     )
-    return "no connections to copy" if lone and waited >= WATCH else ""
+    return "no connections to copy" if lone and lasts >= WATCH else ""
 
 
 def _chance(state: State, gate: Gate, seen: Seen, now: float) -> str:
@@ -411,22 +412,23 @@ def _claiming(state: State, gate: Gate, seen: Seen, now: float) -> Change:
 
 def _serving(state: State, gate: Gate, seen: Seen, now: float) -> Change:
     """TAKING, HOLDING and HANDING."""
-    record, waited = gate.record, now - gate.since
+    record = gate.record
     if not record or mine(gate, seen):
         return _KEEPING[gate.role](state, gate, seen, now)
     if record.association:
         return SYNCING, f"{record.instance} has it"
     # One look that shows nobody may be an old one; and who takes it over needs time.
     patience = TAKE if gate.role is HANDING else WATCH
-    return (CLAIMING, "nobody has it") if min(waited, now - gate.changed) >= patience else None
+    lasts = waited(max(gate.since, gate.changed), seen, now)
+    return (CLAIMING, "nobody has it") if lasts >= patience else None
 
 
 def _taking(state: State, gate: Gate, seen: Seen, now: float) -> Change:
-    waited = now - gate.since
+    lasts = waited(gate.since, seen, now)
     # That something answers proves nothing before AWS has had time to move the address.
-    if proven(gate, seen) and (seen.egress[gate.config.name].address or waited >= MOVE):
+    if proven(gate, seen) and (seen.egress[gate.config.name].address or lasts >= MOVE):
         return HOLDING, f"{gate.cause}; NAT proven"
-    return (HOLDING, f"{gate.cause}; NAT not proven") if waited >= PROVE else None
+    return (HOLDING, f"{gate.cause}; NAT not proven") if lasts >= PROVE else None
 
 
 def _holding(state: State, gate: Gate, seen: Seen, now: float) -> Change:

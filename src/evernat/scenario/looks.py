@@ -163,7 +163,7 @@ def _moments(node: Node, state: State, seen: Seen) -> list[tuple[str, float]]:
     for gate in state.gates.values():
         role, record = gate.role, gate.record
         if limits[role.value]:
-            found.append((role.value, gate.since))
+            found += ((role.value, gate.since), (role.value, seen.awake))
         if gate.failed:
             found += (
                 ("failed", state.outdone or gate.failed),
@@ -174,14 +174,12 @@ def _moments(node: Node, state: State, seen: Seen) -> list[tuple[str, float]]:
             found.append(("behind", gate.behind))
         if gate.until > node.local:
             found.append(("until", gate.until))
-        if role is Role.SYNCING:
-            found.append(("syncing", seen.awake))
         if not record:
             continue
         found.append(("record", record.at))
         mine, ear = record.interface == seen.interface, node.ears.get(record.instance)
         if role in elect.OURS and not mine:
-            found.append(("astray", max(gate.since, gate.changed)))
+            found.append(("astray", max(gate.since, gate.changed, seen.awake)))
         elif role is Role.STANDBY and not (ear and ear.steady):
             found += (("vacant", gate.changed), ("vacant", gate.since))
         if seen.records[gate.config.name] is not record:  # it is not believed

@@ -61,4 +61,9 @@ def holder(gate: Gate, seen: Seen) -> Optional[Beat]:
 def silence(gate: Gate, seen: Seen, now: float) -> float:
     """Seconds since the holder was heard or could have been; 0 when it never was."""
     beat = holder(gate, seen)
-    return now - max(beat.at, seen.awake) if beat else 0.0
+    return waited(beat.at, seen, now) if beat else 0.0
+
+
+def waited(since: float, seen: Seen, now: float) -> float:
+    """Seconds since then in which this process ran: a stall or a jump of the clock is no time to act in."""
+    return now - max(since, seen.awake)
