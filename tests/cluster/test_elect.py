@@ -486,6 +486,20 @@ def test_an_offer_is_taken() -> None:
         assert gate.role is role
 
 
+def test_what_is_urgent_is_said_at_once() -> None:
+    """A claim, an offer, and that packets go on without this process do not wait for the next heartbeat."""
+    beat = Beat("i-me", "b", NOW, {"main": ""})
+    assert not elect.urgent(beat, beat._replace(at=NOW - 1, egress=3.0))
+    different: tuple[dict[str, Any], ...] = (
+        {"holds": {}},
+        {"offers": {"main": "i-other"}},
+        {"unguarded": frozenset({"main"})},
+    )
+    for news in different:
+        #: {}}, {"offers": {"main": "i-other"}}, {"unguarded": frozenset({"main"})}):
+        assert elect.urgent(beat, beat._replace(**news))
+
+
 @pytest.mark.parametrize(("awake", "role"), [(60.0, Role.HOLDING), (0.2, Role.TAKING)])
 def test_a_jump_of_the_clock_proves_nothing(awake: float, role: Role) -> None:
     """Clients are let out without a proof only after time in which the address could have moved."""
@@ -525,6 +539,7 @@ def test_leaving() -> None:
     holding = at(Role.HOLDING, MINE)
     alone = seen(MINE, loaded=OPEN, notice="stop")
     assert Leave() in step(holding, alone)[1]
+    assert Leave() not in step(holding, alone._replace(loaded=OPEN._replace(open=frozenset())))[1]
     waiting = alone._replace(beats=heard(holds={}))
     assert Leave() not in step(holding, waiting)[1]
     assert Leave() in step(holding._replace(leaving=NOW - 12.1), waiting)[1]

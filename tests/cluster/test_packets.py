@@ -89,6 +89,25 @@ def test_only_who_would_be_taken_over_is_guarded(ago: float, guarded: bool) -> N
 
 
 @pytest.mark.parametrize(
+    ("awake", "listed", "state", "guarded"),
+    [
+        (1.9, 0.0, "", True),
+        (1.9, NOW - 1, "running", True),
+        (1.9, NOW - 1, "terminated", False),
+        (1.9, NOW - 1, "", False),
+        (2.1, NOW - 1, "running", False),
+    ],
+)
+def test_who_has_just_begun_could_not_hear_anybody_yet(
+    awake: float, listed: float, state: str, guarded: bool
+) -> None:
+    """A node that AWS lists may be stuck, and take the gateway from who is stuck next."""
+    members = {"i-other": Member("i-other", "b", "10.0.1.5", state, "")} if state else {}
+    seen = observed(beats={}, awake=NOW - awake, listed=listed, members=members)
+    assert bool(rules(holder(), seen).guarded) is guarded
+
+
+@pytest.mark.parametrize(
     ("ago", "loaded", "told", "goes_on"),
     [
         (0.02, True, None, False),

@@ -198,6 +198,26 @@ def who_is_going_is_not_waited_for(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(elect, "_going", lambda gate, record, seen, now: False)
 
 
+def leaves_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A node that is stopped and hears nobody leaves before its kernel holds the clients back."""
+    leaves = elect._leaves
+    patch.setattr(
+        elect,
+        "_leaves",
+        lambda state, seen, wanted, now: leaves(state, seen._replace(loaded=wanted), wanted, now),
+    )
+
+
+def silence_from_the_start(patch: pytest.MonkeyPatch) -> None:
+    """An agent that has just begun takes it that nobody is there whom it has not heard."""
+    guarded = packets._guarded
+
+    def by_beats(gate: Any, seen: Any, now: float, within: float = packets.GUARD) -> bool:
+        return guarded(gate, seen._replace(listed=1.0, members={}), now, within)
+
+    patch.setattr(packets, "_guarded", by_beats)
+
+
 def any_standby_will_do(patch: pytest.MonkeyPatch) -> None:
     """An agent that wakes up lets clients out again because the other one stands by, for whomever."""
     verified = packets._verified
@@ -315,6 +335,30 @@ address shared
 > 40.000 end
 """
 
+RESTARTS_BESIDE_A_STALL = """topology pair
+start steady
+seed {0}
+rest required
+address shared
+
+> 0.314 restart a
+> 0.500 stall b 0.6
+> 0.7{0:03} stall a 4.0
+> 20.000 end
+"""
+
+STOPS_WHILE_UNHEARD = """topology ring2
+start steady
+seed {0}
+address shared
+
+> 0.800 stall a 0.1
+> 1.014 cut a b
+> 1.040 stop b
+> 1.2{0:03} cut b a
+> 5.000 end
+"""
+
 JUMPS_WHILE_IT_OFFERS = """topology ring2
 start steady
 seed {0}
@@ -347,7 +391,7 @@ address shared
 
 > 0.278 stall a 4.0
 > 0.651 rebalance a
-> 1.{0:03} cut a b
+> 2.{0:03} cut a b
 > 3.428 mend-all
 > 40.000 end
 """
@@ -358,6 +402,8 @@ address shared
     [
         (no_exponent, "3 one holder", LOSES_TWICE),
         (jumps_are_time, "4 watching", JUMPS_AT_BOOT),
+        (silence_from_the_start, "8 packets", RESTARTS_BESIDE_A_STALL),
+        (leaves_at_once, "8 packets", STOPS_WHILE_UNHEARD),
         (jumps_are_waiting, "8 packets", JUMPS_WHILE_IT_OFFERS),
         (who_goes_on_is_not_asked, "8 packets", HEARD_TOO_LATE),
         (any_standby_will_do, "8 packets", STANDS_BY_FOR_A_STRANGER),

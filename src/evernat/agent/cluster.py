@@ -140,13 +140,15 @@ class Agent:
                     new=gate.role.value,
                     cause=gate.cause,
                 )
-        for action in actions:
-            self._start(action, now)
+        # Said before it is done: who hears us last must know what our kernel may do next.
+        self.seen = self.seen._replace(busy=self.seen.busy.union(actions))
         beat = elect.speak(self.state, self.seen, now)
         if now - self.beaten >= BEAT and packets.renews(self.state, self.seen, now):
             self.peers.renew()
-        if now - self.beaten >= BEAT or (beat.holds, beat.offers) != (self.beat.holds, self.beat.offers):
+        if now - self.beaten >= BEAT or elect.urgent(beat, self.beat):
             self._beat(beat, now)
+        for action in actions:
+            self._start(action, now)
         self._look(now, changed)
         if changed or now - self.written >= 1.0:
             self.written = now

@@ -36,6 +36,7 @@ from .cluster_model import (
     Release,
     Replace,
     Role,
+    Rules,
     Seen,
     State,
     Take,
@@ -171,6 +172,11 @@ def speak(state: State, seen: Seen, now: float) -> Beat:
         unguarded(state, seen, now),
         follows,
     )
+
+
+def urgent(beat: Beat, last: Beat) -> bool:
+    """Whether what is new in a heartbeat must be said at once: the others may not get another one."""
+    return (beat.holds, beat.offers, beat.unguarded) != (last.holds, last.offers, last.unguarded)
 
 
 def _claimed(gate: Gate, record: Record, seen: Seen, now: float) -> bool:
@@ -491,13 +497,20 @@ def _actions(state: State, seen: Seen, now: float) -> list[Action]:
         settled = all(_settled(gate, seen) for gate in gates) and state.passed > 0
         if settled or now - seen.awake >= LIMIT:  # a jump of the clock is no time
             actions.append(Complete("CONTINUE" if settled else "ABANDON"))
-    if state.leaving:
-        held = [gate for gate in gates if gate.role in (CLAIMING, *OURS)]
-        # After a jump of the clock everybody seems to be silent for a moment.
-        alone = now - seen.awake >= SILENT and not any(peers(gate, seen, now) for gate in held)
-        if now - state.leaving >= LEAVE or alone or not held:
-            actions.append(Leave())
+    if state.leaving and _leaves(state, seen, wanted, now):
+        actions.append(Leave())
     return actions
+
+
+def _leaves(state: State, seen: Seen, wanted: Rules, now: float) -> bool:
+    """Whether a node that is stopped has nothing left to give away, nobody to give it to, or no more time.
+
+    Who only cannot be heard may be taking it now, so a node that is alone goes when its kernel knows what is wanted.
+    """
+    held = [gate for gate in state.gates.values() if gate.role in (CLAIMING, *OURS)]
+    # After a jump of the clock everybody seems to be silent for a moment.
+    alone = now - seen.awake >= SILENT and not any(peers(gate, seen, now) for gate in held)
+    return not held or now - state.leaving >= LEAVE or (alone and wanted == seen.loaded)
 
 
 def _asks(gate: Gate, record: Record, seen: Seen, now: float) -> list[Action]:

@@ -1,11 +1,12 @@
 """Heartbeats between nodes, in virtual time.
 
-A beat goes out every 50 ms, yet nobody computes each of them: nothing changes between two events, so the last one that
-arrived is worked out when somebody looks, or just before something changes.
+A beat goes out every 50 ms, and one more when what it says is urgent. Yet nobody computes each of them: nothing changes
+between two events, so the last one that arrived is worked out when somebody looks, or just before something changes.
 """
 
 from __future__ import annotations
 
+from evernat.agent import elect
 from evernat.agent.cluster_model import Beat
 from evernat.agent.machine import fitness, view
 
@@ -56,12 +57,15 @@ class Ear:
         """Whether every beat arrives, and there was one since the sender last said something new."""
         return self.up and self.beats and not self.loss and self.content is self.saying
 
-    def say(self, said: Said | None) -> None:
+    def say(self, said: Said | None, now: float) -> None:
         """The sender says this from now on, or falls silent."""
         was, self.beats = self.beats, said is not None
-        if said and not (was and self.saying == said):
-            self.saying = said
-            self.again()
+        if not said or (was and self.saying == said):
+            return
+        last, self.saying = self.saying, said
+        self.again()
+        if was and last and self.up and not self.loss and elect.urgent(said[0], last[0]):
+            self.take(self.saying, now)  # the way is too short to matter
 
     def again(self) -> None:
         """The next beat is news, whatever it says."""

@@ -6,11 +6,11 @@ apart from what the agent has seen of it (`seen`): it learns only by looking.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from evernat.agent import elect
-from evernat.agent.cluster_model import Beat, Role, Rules, Seen, State
+from evernat.agent.cluster_model import Action, Beat, Role, Rules, Seen, State
 from evernat.agent.machine import packets
 from evernat.scenario import acts, looks
 from evernat.scenario.air import Ear, Said
@@ -298,7 +298,7 @@ class Node:
             self.fresh.pop("egress", None)  # which ways out are checked depends on the roles
             self.shown.pop("egress", None)
             self.due = looks.PROMPTLY
-        self._speak()
+        self._speak(actions)
         for action in actions:
             acts.act(self, action)
         if self.running:
@@ -321,10 +321,10 @@ class Node:
                 self.seen = self.seen._replace(drained=self.seen.drained - {name})
         return changed
 
-    def _speak(self) -> None:
-        """Say something else, if there is something else to say."""
+    def _speak(self, actions: Iterable[Action]) -> None:
+        """Say something else, if there is something else to say: before the actions, as the loop does."""
         assert self.state is not None
-        beat = elect.speak(self.state, self.seen, self.local)
+        beat = elect.speak(self.state, self.seen._replace(busy=self.seen.busy.union(actions)), self.local)
         if self.said is None or gist(self.said[0]) != gist(beat):
             self.said = beat, self.world.now
             self.world.speak(self)

@@ -156,10 +156,12 @@ class World:
             if speaker == node.id:
                 ear.listen(self.now)
                 spoke = ear.beats
-                ear.say(node.said if node.speaks and listener in node.seen.members else None)
+                known = ear.content
+                ear.say(node.said if node.speaks and listener in node.seen.members else None, self.now)
                 if spoke and not ear.beats:
                     self.nodes[listener].wake()  # to begin to wait
-                self.nodes[listener].hear(ear.next(self.now))
+                news = ear.next(self.now) if ear.content is known else self.now
+                self.nodes[listener].hear(news)
 
     def path(self, ear: str, speaker: str, up: bool | None = None, loss: float | None = None) -> None:
         """Change the path from the nodes of one slot to those of another."""

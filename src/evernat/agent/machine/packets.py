@@ -11,7 +11,7 @@ Both ways are guarded by a switch in the kernel: an element with a timeout that 
 from __future__ import annotations
 
 from ..cluster_model import Beat, Gate, Prepare, Role, Rules, Seen, State
-from .view import ALIVE, AUDIBLE, SILENT, STALE, mine, others, shared
+from .view import ALIVE, AUDIBLE, SILENT, STALE, mine, others, shared, waited
 
 GUARD = 2.0  # seconds since a peer was heard in which it counts as one that would take over
 WARN = 1.75  # seconds after which it is told that it soon will not: some heartbeats before that is so
@@ -111,8 +111,10 @@ def _may_have_taken(beat: Beat, gate: Gate, seen: Seen, now: float) -> bool:
 
 
 def _guarded(gate: Gate, seen: Seen, now: float, within: float = GUARD) -> bool:
-    # A jump of the clock makes no silence.
-    return any(now - max(beat.at, seen.awake) < within for beat in others(gate, seen))
+    # A jump of the clock makes no silence, and who has just begun could not hear anybody yet.
+    if now - seen.awake < within and (not seen.listed or _able(gate, seen)):
+        return True
+    return any(waited(beat.at, seen, now) < within for beat in others(gate, seen))
 
 
 def _verified(gate: Gate, seen: Seen, now: float) -> bool:
@@ -121,11 +123,16 @@ def _verified(gate: Gate, seen: Seen, now: float) -> bool:
         return False
     if gate.record.at >= seen.awake:
         return True
-    able = {m.instance for m in seen.members.values() if m.instance != seen.me and m.state in ALIVE}
-    places = (gate.config.home, gate.config.standby)
-    able = {instance for instance in able if seen.members[instance].slot in places}
+    able = _able(gate, seen)
     heard = {b.instance: b for b in others(gate, seen) if b.at >= seen.awake}
     # One that stands by knows who has it, also when that is a node that we never heard of.
     name, mark = gate.config.name, gate.record.association
     waiting = all(name in beat.ready and beat.follows.get(name) == mark for beat in heard.values())
     return bool(heard) and able <= heard.keys() and waiting
+
+
+def _able(gate: Gate, seen: Seen) -> set[str]:
+    """The instances beside this one that could have the gateway, heard or not."""
+    places = (gate.config.home, gate.config.standby)
+    alive = (m for m in seen.members.values() if m.instance != seen.me and m.state in ALIVE)
+    return {m.instance for m in alive if m.slot in places}
