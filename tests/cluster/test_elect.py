@@ -490,14 +490,9 @@ def test_what_is_urgent_is_said_at_once() -> None:
     """A claim, an offer, and that packets go on without this process do not wait for the next heartbeat."""
     beat = Beat("i-me", "b", NOW, {"main": ""})
     assert not elect.urgent(beat, beat._replace(at=NOW - 1, egress=3.0))
-    different: tuple[dict[str, Any], ...] = (
-        {"holds": {}},
-        {"offers": {"main": "i-other"}},
-        {"unguarded": frozenset({"main"})},
-    )
-    for news in different:
-        #: {}}, {"offers": {"main": "i-other"}}, {"unguarded": frozenset({"main"})}):
-        assert elect.urgent(beat, beat._replace(**news))
+    assert elect.urgent(beat, beat._replace(holds={}))
+    assert elect.urgent(beat, beat._replace(offers={"main": "i-other"}))
+    assert elect.urgent(beat, beat._replace(unguarded=frozenset({"main"})))
 
 
 @pytest.mark.parametrize(("awake", "role"), [(60.0, Role.HOLDING), (0.2, Role.TAKING)])
